@@ -1,0 +1,52 @@
+"""`forensics train`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forensics.cli.options import given_values, options_of
+from forensics.common.errors import UsageError
+from forensics.training.config import TrainConfig
+
+EPILOG = """\b
+Examples:
+  forensics train --data faces/manifest.csv --output runs/first
+  forensics train --data a/manifest.csv --data b/manifest.csv --output runs/two --epochs 8
+  forensics scan clip.mp4 --weights runs/first
+
+\b
+A manifest is a CSV with the columns path,label,dataset,source,split,view:
+label 1 = fake; split train (to fit), dev (calibration, thresholds), test
+(figures only); view face (already a face crop) or scene. The same command
+with the same options resumes a run that was stopped.
+"""
+
+
+@click.command("train", epilog=EPILOG)
+@click.option("--data", multiple=True, required=True, metavar="MANIFEST", help="Manifest CSV; may be repeated.")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Folder of the run; it becomes a set of weights.")
+@click.option("--licence", default="unstated", show_default=True, help="Terms of the weights, written into model.json.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@options_of(TrainConfig)
+def command(data: tuple[str, ...], output: str, licence: str, quiet: bool, **values: Any) -> None:
+    """Train the detectors on manifests of labelled pictures.
+
+    Cuts face crops as scanning does, trains the CNN and the spectrum detector on the train split, fits fusion,
+    calibration and thresholds on the dev split, and measures on the test split. Prints the figures.
+    """
+    from pydantic import ValidationError
+
+    try:
+        config = TrainConfig.model_validate(given_values(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"option '{first['loc'][0]}': {first['msg']}", "forensics train --help") from error
+
+    from forensics.common.manifest import read_manifest
+    from forensics.common.progress import Progress
+    from forensics.training.recipe import run_recipe
+
+    items = [item for name in data for item in read_manifest(Path(name))]
+    run_recipe(config, items, Path(output), licence, Progress(quiet))
+    click.echo((Path(output) / "card.md").read_text(encoding="utf-8"), nl=False)

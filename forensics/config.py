@@ -1,0 +1,119 @@
+"""One configuration for the command line, the file and the help text, so that they cannot disagree.
+
+Fields marked as analysis decide what the record says: they are hashed into it, and a stored record is reused only if
+they are unchanged.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from forensics.common.errors import UsageError
+from forensics.common.files import sha256_of_file, sha256_of_text
+
+Format = Literal["table", "json", "html", "csv"]
+
+
+def _analysis(default: Any, description: str, **constraints: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"analysis": True}, **constraints)
+
+
+class ScanConfig(BaseModel):
+    """Options of `forensics scan`; each is an option of the command and a key of the configuration file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    detector: tuple[str, ...] = _analysis(
+        ("default",),
+        "default (the calibrated fusion), a detector's name, or FILE.py with predict(path) -> float; may be repeated",
+    )
+    weights: Path | None = Field(
+        None, description="folder with model.json and its files, instead of the shipped weights"
+    )
+    view: Literal["scene", "face"] = _analysis(
+        "scene", "scene: look for faces; face: each picture is a face crop in the canonical frame already"
+    )
+    sample_fps: float = _analysis(4.0, "frames per second of presentation time that are looked at", gt=0, le=240)
+    max_frames: int = _analysis(240, "frames at most per clip, spread over all of it", ge=1, le=100_000)
+    prior: float = _analysis(0.5, "share of fakes assumed before looking; 0.5 = even odds", gt=0, lt=1)
+    face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces")
+    face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
+    device: Literal["auto", "cpu", "cuda", "mps"] = _analysis(
+        "auto", "where networks run; auto takes a GPU if there is one"
+    )
+    threads: int = Field(0, description="CPU threads; 0: as many as there are cores", ge=0, le=1024)
+    timeout: float = Field(
+        600.0, description="seconds that decoding one file may take; also of a FILE.py detector", gt=0
+    )
+    max_pixels: int = Field(1 << 26, description="pixels that one picture or frame may have", ge=1)
+    max_memory_gb: float = Field(2.0, description="memory that decoding one file may take, in GiB", gt=0)
+    output: Path | None = Field(None, description="folder for records and pages")
+    format: tuple[Format, ...] = Field((), description="table, json, html, csv, or several: json,html,csv")
+    resume: bool = Field(True, description="reuse the record of an unchanged file in --output")
+    force: bool = Field(False, description="analyse again what has a record already")
+    overwrite: bool = Field(False, description="replace files in --output that this tool did not write")
+    fail_on: Literal["never", "fake", "suspect"] = Field(
+        "never", description="exit with status 1 on: fake = likely fake; suspect = likely fake or inconclusive"
+    )
+    verbose: bool = Field(False, description="say more on standard error")
+    quiet: bool = Field(False, description="say nothing on standard error but errors")
+
+    def analysis_options(self) -> dict[str, str | int | float | bool | list[str] | None]:
+        """The options that decide what a record says, with the user's own files by their contents' hash."""
+        chosen: dict[str, str | int | float | bool | list[str] | None] = {}
+        for name, field in type(self).model_fields.items():
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
+                value = getattr(self, name)
+                chosen[name] = list(value) if isinstance(value, tuple) else value
+        chosen["detector"] = [_by_content(Path(name)) if name.endswith(".py") else name for name in self.detector]
+        chosen["face_model"] = _by_content(self.face_model) if self.face_model else None
+        return chosen
+
+    def to_toml(self) -> str:
+        """The configuration as a file that `--config` reads; options without a value are comments."""
+        lines = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            lines.append(f"# {field.description}")
+            lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
+        return "\n".join(lines) + "\n"
+
+
+def resolve_config(file: Path | None, given: dict[str, Any]) -> ScanConfig:
+    """Defaults, overridden by the file, overridden by what was given on the command line. Raises UsageError."""
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"configuration {file}: {error}", "`forensics config` prints one to start from") from error
+    try:
+        return ScanConfig.model_validate({**values, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UsageError(f"option '{name}': {first['msg']}", "`forensics config` prints all options") from error
+
+
+def options_hash(options: dict[str, Any]) -> str:
+    """SHA-256 of resolved options, in a canonical form."""
+    return sha256_of_text(json.dumps(options, sort_keys=True))
+
+
+def _by_content(file: Path) -> str:
+    """Name and hash of a file that the user brought: another content is another option."""
+    return f"{file.name}@{sha256_of_file(file)[:16]}" if file.is_file() else file.name
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(part) for part in value) + "]"
+    if isinstance(value, int | float):
+        return str(value)
+    # TOML wants characters as they are, where JSON may escape them in pairs, and the delete character escaped.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

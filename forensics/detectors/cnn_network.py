@@ -1,0 +1,164 @@
+"""The network of the CNN detectors: a timm backbone with one logit, its preprocessing inside, and its file.
+
+timm's `tf_efficientnet_lite0` (Tan and Le 2019, arXiv 1905.11946; the Lite variant has no squeeze-and-excitation and
+clipped ReLU, so that it survives bf16) fine-tuned on real and fake face crops. Framing and normalisation are part of the
+module, so that training, scanning and attacks see the same function of pixels.
+
+Two framings: `whole` resizes the crop to the input size; `tile` takes the middle of the crop at native resolution, so
+that no resampling blurs the finest traces.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from forensics.common.errors import WeightsError
+from forensics.common.files import sha256_of_file
+from forensics.detectors.devices import to_tensor
+from forensics.detectors.model_set import ModelSet, WeightFile, checked_file
+from forensics.detectors.protocol import Crop, sigmoid
+
+# The ImageNet weights of the `pretrained` extra expect (x - .5) / .5.
+PIXEL_MEAN = 0.5
+PIXEL_STD = 0.5
+FRAMINGS = ("whole", "tile")
+# Tiles are cut from crops of at most this side: larger ones are reduced to it, as the training pictures were.
+MAX_TILE_SOURCE_PX = 256
+# Sides of tiles: multiples of the backbone's stride.
+TILE_STEP_PX = 32
+BATCH = 16
+
+
+class FaceCnn(nn.Module):
+    """Logit of a face crop: greater = more likely fake."""
+
+    def __init__(
+        self,
+        backbone: str = "tf_efficientnet_lite0",
+        input_px: int = 160,
+        framing: str = "whole",
+        drop_rate: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if framing not in FRAMINGS:
+            raise ValueError(f"framing is '{framing}', not one of {', '.join(FRAMINGS)}")
+        self.backbone_name = backbone
+        self.input_px = input_px
+        self.framing = framing
+        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=1, drop_rate=drop_rate)
+
+    def frame(self, x: torch.Tensor) -> torch.Tensor:
+        """What the network sees of pictures (N, 3, H, W) in [0, 1] of one size."""
+        if self.framing == "tile":
+            return middle_tile(x, self.input_px)
+        return x if x.shape[-2:] == (self.input_px, self.input_px) else resize(x, self.input_px)
+
+    def features(self, framed: torch.Tensor) -> torch.Tensor:
+        """Last feature maps (N, C, h, w) of framed pictures, which are normalised here."""
+        features: torch.Tensor = self.backbone.forward_features((framed - PIXEL_MEAN) / PIXEL_STD)  # type: ignore[operator]
+        return features
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (N,) of feature maps."""
+        logits: torch.Tensor = self.backbone.forward_head(features)  # type: ignore[operator]
+        return logits.flatten()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N,) of pictures (N, 3, H, W) float in [0, 1]; differentiable in x."""
+        return self.head(self.features(self.frame(x)))
+
+
+def resize(x: torch.Tensor, side: int) -> torch.Tensor:
+    """The one resize of these detectors, pinned: bilinear with antialiasing. x: (N, 3, H, W) -> (N, 3, side, side)."""
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+def middle_tile(x: torch.Tensor, max_px: int) -> torch.Tensor:
+    """The middle of square pictures at native resolution: the largest multiple of TILE_STEP_PX up to `max_px`.
+
+    Pictures above MAX_TILE_SOURCE_PX are reduced to it first; those below one step are enlarged to it.
+    """
+    if x.shape[-1] > MAX_TILE_SOURCE_PX:
+        x = resize(x, MAX_TILE_SOURCE_PX)
+    side = min(x.shape[-2], x.shape[-1], max_px) // TILE_STEP_PX * TILE_STEP_PX
+    if side == 0:
+        return resize(x, TILE_STEP_PX)
+    top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
+    return x[..., top : top + side, left : left + side]
+
+
+class NetworkDetector:
+    """A `FaceCnn` behind the detector's protocol; float32 on the CPU, autocast on a GPU."""
+
+    name = ""
+    description = ""
+
+    def __init__(self, network: FaceCnn, device: torch.device) -> None:
+        self._device = device
+        self._network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    def score(self, crops: Sequence[Crop]) -> NDArray[np.float64]:
+        """Sigmoid of the logit; crops that are framed to one size are computed together."""
+        framed = [self._framed(crop) for crop in crops]
+        logits = np.zeros(len(crops))
+        with torch.inference_mode(), self._autocast():
+            for shape in dict.fromkeys(picture.shape for picture in framed):
+                indices = [i for i, picture in enumerate(framed) if picture.shape == shape]
+                for start in range(0, len(indices), BATCH):
+                    part = indices[start : start + BATCH]
+                    batch = torch.cat([framed[i] for i in part]).to(self._device, memory_format=torch.channels_last)
+                    logits[part] = self._network.head(self._network.features(batch)).float().cpu().numpy()
+        return sigmoid(logits)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Differentiable logits of pictures (N, 3, H, W) in [0, 1]."""
+        logits: torch.Tensor = self._network(x.to(self._device))
+        return logits
+
+    def _framed(self, crop: Crop) -> torch.Tensor:
+        return self._network.frame(to_tensor(crop)[None])
+
+    def _autocast(self) -> torch.autocast:
+        is_gpu = self._device.type == "cuda"
+        return torch.autocast(self._device.type, torch.float16 if is_gpu else torch.bfloat16, enabled=is_gpu)
+
+
+def load_network(model_set: ModelSet, folder: Path, name: str) -> FaceCnn:
+    """The network of a detector in a set of weights. Raises WeightsError where it does not fit."""
+    path = checked_file(model_set, folder, name)
+    settings = model_set.weights[name].settings
+    try:
+        network = FaceCnn(
+            str(settings["backbone"]), int(settings["input_px"]), framing=str(settings.get("framing", "whole"))
+        )
+        state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+        network.load_state_dict(state)
+    except Exception as error:
+        raise WeightsError(
+            f"{path.name} does not fit {settings.get('backbone', 'an unnamed backbone')}: {error}",
+            "reinstall the package, or train again",
+        ) from error
+    return network
+
+
+def save_network(network: FaceCnn, folder: Path, name: str) -> WeightFile:
+    """Write a network as fp16 safetensors and describe the file."""
+    file = f"{name}.safetensors"
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
+    temporary = folder / f".{file}.tmp"
+    save_file(state, temporary)
+    temporary.chmod(0o644)  # safetensors leaves it to its owner alone
+    temporary.replace(folder / file)
+    settings: dict[str, str | int | float] = {
+        "backbone": network.backbone_name,
+        "input_px": network.input_px,
+        "framing": network.framing,
+    }
+    return WeightFile(file=file, sha256=sha256_of_file(folder / file), settings=settings)

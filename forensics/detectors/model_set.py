@@ -1,0 +1,110 @@
+"""A set of weights that belong together: a folder with `model.json` and the files that it pins by SHA-256.
+
+The description holds everything that a score depends on beside pixels: architecture and input size, fusion and
+calibration, thresholds with their measured error rates, and the range of inputs that these were measured on.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from forensics.common.errors import WeightsError
+from forensics.common.files import sha256_of_file
+from forensics.common.operating_point import OperatingPoint
+
+DEFAULT_FOLDER = Path(__file__).parent.parent / "weights"
+DESCRIPTION = "model.json"
+SELFTEST_PICTURE = DEFAULT_FOLDER / "selftest.jpg"
+DEFAULT_DETECTOR = "default"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WeightFile(_Strict):
+    """One file of a set and what it takes to use it."""
+
+    file: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    sha256: str
+    settings: dict[str, str | int | float] = {}
+
+
+class Calibration(_Strict):
+    """Probability = sigmoid(intercept + sum of coefficient x the detector's logit), fitted on held-out data."""
+
+    coefficients: dict[str, float]
+    intercept: float
+
+    def fuse(self, logits: dict[str, np.ndarray]) -> np.ndarray:
+        """Calibrated logits (N,) of raw logits (N,) per detector."""
+        return np.asarray(self.intercept + sum(weight * logits[name] for name, weight in self.coefficients.items()))
+
+
+class Domain(_Strict):
+    """Inputs outside this range were not part of what the error rates were measured on."""
+
+    min_crop_px: int
+    min_sharpness: float
+
+
+class ModelSet(_Strict):
+    """The contents of model.json."""
+
+    format: int = 1
+    name: str
+    version: str
+    licence: str
+    trained_on: str
+    weights: dict[str, WeightFile]
+    calibrations: dict[str, Calibration]
+    operating_points: dict[str, OperatingPoint]
+    domain: Domain
+    selftest_logit: float | None = None  # of the default opinion on the built-in picture, for `forensics doctor`
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 per file."""
+        return {part.file: part.sha256 for part in self.weights.values()}
+
+
+def load_model_set(folder: Path | None = None) -> tuple[ModelSet, Path]:
+    """Read and check the description; files are checked by `checked_file` when they are loaded. Raises WeightsError."""
+    folder = folder or DEFAULT_FOLDER
+    path = folder / DESCRIPTION
+    try:
+        model_set = ModelSet.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise WeightsError(
+            f"no weights in {folder}: {error.strerror}", "reinstall the package, or name --weights DIR"
+        ) from error
+    except (ValueError, ValidationError) as error:
+        raise WeightsError(
+            f"{path} is not a description of weights", "reinstall the package, or train again"
+        ) from error
+    return model_set, folder
+
+
+def checked_file(model_set: ModelSet, folder: Path, name: str) -> Path:
+    """Path of a weights file whose bytes are the pinned ones. Raises WeightsError."""
+    part = model_set.weights.get(name)
+    if part is None:
+        raise WeightsError(
+            f"{folder / DESCRIPTION} holds no weights of the detector '{name}'",
+            f"it has: {', '.join(model_set.weights)}; name one of these, or other --weights",
+        )
+    path = folder / part.file
+    try:
+        found = sha256_of_file(path)
+    except OSError as error:
+        raise WeightsError(
+            f"weights file {part.file} is missing", "reinstall the package, or name --weights DIR"
+        ) from error
+    if found != part.sha256:
+        raise WeightsError(
+            f"weights file {part.file} has SHA-256 {found[:12]}…, {part.sha256[:12]}… is pinned",
+            "the file was changed or damaged: reinstall the package, or train again",
+        )
+    return path

@@ -1,0 +1,155 @@
+"""The process that touches hostile bytes: `python -m forensics.media.child`, started by `forensics.media.reader`.
+
+It imports the decoders once, then waits for jobs on standard input (one JSON line each) and forks a child of its own for
+every file. That grandchild limits its memory and processor time, decodes, and writes messages to standard output:
+
+    8 bytes      length of the header, length of the payload, both little-endian uint32
+    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "error", ...}
+    payload      for a sample: (H, W, 3) uint8 RGB; else nothing
+
+`ready` comes once, when the decoders are imported: a job's time is counted from there.
+After a job that ended abnormally this process ends too, with the job's status: the stream may stop inside a message, so
+the reader starts a new one for the next file.
+"""
+
+import json
+import os
+import resource
+import stat
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+LENGTHS = struct.Struct("<II")
+EXIT_MEMORY = 70
+# Processor time is limited too, in case the reader is gone and nobody looks at the clock.
+# FFmpeg decodes with up to 16 threads by itself.
+CPU_TIME_FACTOR = 16
+# From the signal that says so to the one that cannot be ignored.
+CPU_GRACE_S = 5
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    # Libraries may print to standard output: the messages get a descriptor of their own.
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    import av
+    import cv2
+
+    from forensics.media import image, video  # noqa: F401  (imported before the fork, so that each job starts fast)
+
+    av.logging.set_level(None)
+    cv2.setNumThreads(1)
+    _send(output, {"type": "ready"})
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_run(json.loads(line), output))
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code > 0 else 128 - code)
+
+
+def _run(job: dict[str, Any], output: BinaryIO) -> int:
+    from forensics.common.errors import MediaError
+    from forensics.media.types import MediaLimits, Sampling
+    from forensics.media.video import MEMORY_ERRORS
+
+    limits = MediaLimits(**job["limits"])
+    try:
+        _limit_resources(limits.max_memory_bytes, limits.max_wall_s)
+        _decode(Path(job["path"]), Sampling(**job["sampling"]), limits, job["threads"], output)
+    except MediaError as error:
+        _send(output, {"type": "error", "message": error.message, "hint": error.hint, "outcome": str(error.outcome)})
+    except MEMORY_ERRORS:
+        return EXIT_MEMORY
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001  (a parser that fails in an unforeseen way loses this file only)
+        message = f"decoding failed: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        _send(output, {"type": "error", "message": message, "hint": "the file may be damaged", "outcome": "unreadable"})
+    return 0
+
+
+def _limit_resources(max_memory_bytes: int, max_wall_s: float) -> None:
+    used = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
+    )
+    seconds = int(max_wall_s * CPU_TIME_FACTOR) + 1
+    _lower_limit(resource.RLIMIT_AS, used + max_memory_bytes)
+    _lower_limit(resource.RLIMIT_CPU, seconds, CPU_GRACE_S)
+    _lower_limit(resource.RLIMIT_FSIZE, 0)  # this process has no business writing files
+    _lower_limit(resource.RLIMIT_CORE, 0)
+
+
+def _lower_limit(kind: int, value: int, grace: int = 0) -> None:
+    """Set a limit for good, where the machine's own is not lower already."""
+    _, hard = resource.getrlimit(kind)
+    ceiling = hard if hard != resource.RLIM_INFINITY else value + grace
+    resource.setrlimit(kind, (min(value, ceiling), min(value + grace, ceiling)))
+
+
+def _decode(path: Path, sampling: Any, limits: Any, threads: int, output: BinaryIO) -> None:
+    from forensics.media.image import decode_image
+    from forensics.media.sniff import HEAD_BYTES, sniff
+    from forensics.media.types import Sample
+    from forensics.media.video import decode_video
+
+    with open_regular(path) as file:
+        found = sniff(file.read(HEAD_BYTES))
+        if found.kind == "image":
+            file.seek(0)
+            info, pixels, summary = decode_image(file.read(), found, limits)
+            events: Any = [info, Sample(0, 0.0, pixels), summary]
+        else:
+            events = decode_video(file, found.name, sampling, limits, threads)
+        for event in events:
+            _send_event(event, output)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe, device or folder is a MediaError, and never blocks."""
+    from forensics.common.errors import MediaError
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise MediaError(f"cannot be opened: {error.strerror}", "check the path and its permissions") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise MediaError("not a regular file", "give a picture, a video, or a folder of them")
+    return os.fdopen(descriptor, "rb")
+
+
+def _send_event(event: Any, output: BinaryIO) -> None:
+    from forensics.media.types import MediaInfo, Sample
+
+    if isinstance(event, Sample):
+        height, width = event.pixels.shape[:2]
+        header = {"type": "sample", "index": event.index, "timestamp_s": event.timestamp_s, "h": height, "w": width}
+        _send(output, header, event.pixels.data.cast("B"))
+    elif isinstance(event, MediaInfo):
+        _send(output, {"type": "info", **asdict(event)})
+    else:
+        _send(output, {"type": "end", **asdict(event)})
+
+
+def _send(output: BinaryIO, header: dict[str, Any], payload: memoryview | bytes = b"") -> None:
+    head = json.dumps(header).encode("utf-8")
+    _write_all(output.write, LENGTHS.pack(len(head), len(payload)) + head)
+    _write_all(output.write, payload)
+
+
+def _write_all(write: Callable[[Any], int], data: memoryview | bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[write(rest) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""The pipeline: a file goes in, a record comes out.
+
+    hash -> decode in a child process -> follow faces -> crop -> score -> tracks -> verdict -> moments -> record
+
+Reads top to bottom. Nothing here opens media, detects, scores or decides by itself: each line calls the room that does.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+
+from forensics.common.errors import DetectorError, MediaError, UsageError
+from forensics.common.files import sha256_of_file
+from forensics.common.prefetch import prefetch
+from forensics.config import ScanConfig, options_hash
+from forensics.detectors.bank import DetectorBank
+from forensics.detectors.devices import resolve_device
+from forensics.detectors.model_set import DESCRIPTION, load_model_set
+from forensics.detectors.protocol import Crop
+from forensics.detectors.script import ScriptDetector
+from forensics.faces.canonical import crop_face, middle_square
+from forensics.faces.still import detect_in_stills
+from forensics.faces.tracking import FrameFaces, Observation, Tracker, follow_faces
+from forensics.faces.types import Face, FaceDetector
+from forensics.features.sharpness import sharpness
+from forensics.media.reader import MediaReader
+from forensics.media.types import MediaLimits, Sample, Sampling
+from forensics.perturb import jpeg
+from forensics.recording import (
+    Findings,
+    TrackLog,
+    hash_or_none,
+    make_record,
+    media_part,
+    model_part,
+    moment_part,
+)
+from forensics.report.pictures import MomentPicture
+from forensics.report.record import ClockPart, DetectorPart, Record
+from forensics.verdict import Decision, decide, top_track
+
+PREFETCH_BYTES = 64 << 20
+SCORE_BATCH = 16
+# Crops are kept for the most suspicious tracks only: a crowd must not fill the memory.
+TRACKS_WITH_CROPS = 12
+MOMENTS_SHOWN = 6
+# "Mild" for a face on the web: platforms re-encode at about this quality.
+STABILITY_JPEG_QUALITY = 70
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """The record of one input, and what is not part of its JSON.
+
+    pictures: what the page shows. top_logits: mean calibrated logit per opinion of the track with the highest primary
+    one, unrounded (empty without a track); calibration and benches read these.
+    """
+
+    record: Record
+    pictures: list[MomentPicture]
+    top_logits: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _FoundFace:
+    """A face on its way to the detectors."""
+
+    track: int
+    timestamp_s: float
+    observation: Observation
+    crop: Crop
+
+
+class Scanner:
+    """Holds what is loaded once: weights, face detector, decoding child. Use as a context manager."""
+
+    def __init__(self, config: ScanConfig) -> None:
+        self.config = config
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.device = resolve_device(config.device)
+        self.scripts = [ScriptDetector(Path(name), config.timeout) for name in config.detector if name.endswith(".py")]
+        limits = MediaLimits(config.max_pixels, config.timeout, int(config.max_memory_gb * (1 << 30)))
+        self.reader = MediaReader(limits, config.threads)
+        self.reader.warm_up()
+        try:
+            self.model_set, self._folder = load_model_set(config.weights)
+            names = [name for name in config.detector if not name.endswith(".py")]
+            self.bank = DetectorBank(names, self.model_set, self._folder, self.device)
+            self.faces = _load_face_detector(config, self.device) if names and config.view == "scene" else None
+        except BaseException:
+            self.close()
+            raise
+        # The keys under which a record may be reused.
+        self.options_sha256 = options_hash(config.analysis_options())
+        self.weights_sha256 = sha256_of_file(self._folder / DESCRIPTION)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that this holds."""
+        self.reader.close()
+        for script in self.scripts:
+            script.close()
+
+    def scan(
+        self,
+        path: Path,
+        shown_path: str | None = None,
+        on_sample: Callable[[int], None] = lambda _count: None,
+        explain: bool = True,
+    ) -> ScanResult:
+        """Analyse one file. Never raises for what the file is or does: that is its outcome.
+
+        `on_sample` is told of each analysed frame; `explain` = False leaves out the pictures and heatmaps of its moments.
+        """
+        return _Run(self, Findings(path, shown_path or str(path), hash_or_none(path))).result(on_sample, explain)
+
+
+class _Run:
+    """One file on its way through the pipeline."""
+
+    def __init__(self, scanner: Scanner, found: Findings) -> None:
+        self._scanner, self._config, self._bank, self._found = scanner, scanner.config, scanner.bank, found
+        self._started, self._t0 = datetime.now(UTC), time.monotonic()
+        self._stages: dict[str, float] = defaultdict(float)
+        # What ranks crops and tracks while no verdict is there yet.
+        self._first = self._bank.primary or next((opinion.name for opinion in self._bank.opinions), "")
+
+    def result(self, on_sample: Callable[[int], None], explain: bool) -> ScanResult:
+        found, pictures = self._found, []
+        try:
+            if self._bank.opinions:
+                self._follow_and_score(on_sample)
+                with self._stage("verdict"):
+                    found.decision = self._decide()
+                with self._stage("explain"):
+                    pictures = self._show_moments(explain)
+            found.whole_file = [self._ask(script) for script in self._scanner.scripts]
+        except MediaError as error:
+            found.error = error
+        scanner = self._scanner
+        model = model_part(scanner.model_set, scanner.weights_sha256) if self._bank.opinions else None
+        domain, device = scanner.model_set.domain, str(scanner.device)
+        record = make_record(found, self._config, self._bank, model, domain, device, self._clock())
+        return ScanResult(record, pictures, self._top_logits())
+
+    def _follow_and_score(self, on_sample: Callable[[int], None]) -> None:
+        """Fill the tracks sample by sample; nothing but scores and a few crops outlives a window of frames.
+
+        A file that breaks down on the way is judged by what came before, and its record says so. Raises MediaError where
+        nothing came.
+        """
+        sampling = Sampling(self._config.sample_fps, self._config.max_frames)
+        with self._scanner.reader.open(self._found.path, sampling) as stream:
+            samples = prefetch(stream, PREFETCH_BYTES // max(1, stream.info.width * stream.info.height * 3))
+            pending: list[_FoundFace] = []
+            analysed, breakdown = 0, ""
+            try:
+                for faces in self._timed("decode and faces", self._faces(samples, stream.info.kind == "image")):
+                    analysed += 1
+                    on_sample(1)
+                    pending += faces
+                    if len(pending) >= SCORE_BATCH:
+                        self._score(pending)
+                        pending = []
+            except MediaError as error:
+                if analysed == 0:
+                    raise
+                breakdown = error.message
+            self._score(pending)
+            self._found.media = media_part(stream, self._found.path, analysed, breakdown)
+
+    def _faces(self, samples: Iterator[Sample], is_still: bool) -> Iterator[list[_FoundFace]]:
+        """The faces of each sample, with their tracks and crops."""
+        detector = self._scanner.faces
+        if detector is None:
+            for sample in samples:
+                yield [_FoundFace(1, sample.timestamp_s, _given(sample), middle_square(sample.pixels))]
+            return
+        tracker = Tracker()
+        for frame in _still_faces(samples, detector) if is_still else follow_faces(samples, detector):
+            faces = []
+            for track, observation in zip(tracker.update(frame), frame.observations, strict=True):
+                try:
+                    crop = crop_face(frame.sample.pixels, observation.face.landmarks)
+                except ValueError:  # mostly outside the frame, or a handful of pixels: not a face to score
+                    continue
+                faces.append(_FoundFace(track, frame.sample.timestamp_s, observation, crop))
+            yield faces
+
+    def _score(self, faces: Sequence[_FoundFace]) -> None:
+        if not faces:
+            return
+        with self._stage("detectors"):
+            logits = self._bank.calibrated_logits([face.crop for face in faces])
+        tracks = self._found.tracks
+        for position, face in enumerate(faces):
+            own = {name: float(values[position]) for name, values in logits.items()}
+            log = tracks.setdefault(face.track, TrackLog(face.track))
+            log.add(face.timestamp_s, face.observation, face.crop, own, sharpness(face.crop), self._first)
+        for log in sorted(tracks.values(), key=lambda log: -log.mean(self._first))[TRACKS_WITH_CROPS:]:
+            log.kept = []
+
+    def _decide(self) -> Decision | None:
+        """The decision on the primary opinion; None where no calibrated detector was asked for."""
+        primary, point = self._bank.primary, self._bank.operating_point
+        if primary is None or point is None:
+            return None
+        domain, tracks = self._scanner.model_set.domain, self._found.tracks
+        is_video = self._found.media is not None and self._found.media.kind == "video"
+        scores = {log.id: log.score(primary) for log in tracks.values()}
+        top = top_track(list(scores.values()), domain, is_video)
+        if top is not None and (kept := tracks[top.id].kept):
+            again = self._bank.calibrated_logits([jpeg(crop, STABILITY_JPEG_QUALITY) for _, _, crop in kept])[primary]
+            before = float(np.mean([logit for logit, _, _ in kept]))
+            scores[top.id] = tracks[top.id].score(primary, float(np.mean(again)), before)
+        return decide(list(scores.values()), is_video, domain, point, self._config.prior)
+
+    def _show_moments(self, explain: bool) -> list[MomentPicture]:
+        """Note the most suspicious samples: of the top track first, then the best of each other track.
+
+        Returns their pictures with heatmaps where these are asked for: the record is the same either way.
+        """
+        decision, tracks = self._found.decision, self._found.tracks
+        top = tracks.get(decision.top_track or 0) if decision else None
+        chosen = [(top.id, *kept) for kept in top.kept] if top else []
+        others = [(log.id, *log.kept[0]) for log in tracks.values() if log.kept and log is not top]
+        chosen = (chosen + sorted(others, key=lambda entry: -entry[1]))[:MOMENTS_SHOWN]
+        self._found.moments = [moment_part(*entry) for entry in chosen]
+        if not explain:
+            return []
+        heatmaps = self._bank.explain([crop for *_, crop in chosen])
+        return [
+            MomentPicture(track, timestamp_s, crop, heatmap)
+            for (track, _, timestamp_s, crop), heatmap in zip(chosen, heatmaps, strict=True)
+        ]
+
+    def _ask(self, script: ScriptDetector) -> DetectorPart:
+        score: float | None = None
+        problem: str | None = None
+        try:
+            with self._stage(script.name):
+                score = script.predict(self._found.path)
+        except DetectorError as error:
+            problem = error.message
+        return DetectorPart(
+            name=script.name,
+            score=score,
+            is_calibrated=False,
+            weight=None,
+            description=script.description,
+            error=problem,
+        )
+
+    def _top_logits(self) -> dict[str, float]:
+        tracks = self._found.tracks.values()
+        if not tracks or self._found.error is not None:
+            return {}
+        top = max(tracks, key=lambda log: log.mean(self._first))
+        return {name: top.mean(name) for name in top.logits}
+
+    def _clock(self) -> ClockPart:
+        return ClockPart(
+            started_utc=self._started.isoformat(timespec="seconds"),
+            finished_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            wall_s=round(time.monotonic() - self._t0, 3),
+            stages_s={name: round(seconds, 3) for name, seconds in self._stages.items()},
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._stages[name] += time.monotonic() - started
+
+    def _timed(self, name: str, items: Iterator[list[_FoundFace]]) -> Iterator[list[_FoundFace]]:
+        while True:
+            with self._stage(name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+
+def _still_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[FrameFaces]:
+    for sample in samples:
+        faces = detect_in_stills(detector, [sample.pixels])[0]
+        sure = tuple(Observation(face, "detected") for face in faces if face.confidence >= detector.min_confidence)
+        yield FrameFaces(sample, sure, is_after_cut=False)
+
+
+def _given(sample: Sample) -> Observation:
+    """A picture that is a face crop already."""
+    height, width = sample.pixels.shape[:2]
+    box = np.array([0, 0, width, height], np.float32)
+    return Observation(Face(box, np.zeros((5, 2), np.float32), 1.0), "given")
+
+
+def _load_face_detector(config: ScanConfig, device: torch.device) -> FaceDetector:
+    if config.face_detector == "yunet":
+        from forensics.faces.yunet import YunetDetector
+
+        if config.face_model is None:
+            raise UsageError("--face-detector yunet needs its model", "--face-model FILE.onnx")
+        return YunetDetector(config.face_model)
+    from forensics.faces.mtcnn import MtcnnDetector
+
+    # MPS lacks operators that the cascade needs; it is small, and the CPU does it well.
+    return MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))

@@ -1,0 +1,135 @@
+"""Fusion, calibration and thresholds, all on the dev split, which no training step has seen.
+
+Every data set weighs the same, and so do real and fake within it: a probability of this tool is meant at even prior odds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forensics.common.errors import ManifestError
+from forensics.common.manifest import Item
+from forensics.common.metrics import share_with_interval
+from forensics.common.operating_point import Interval, OperatingPoint
+from forensics.detectors.model_set import Calibration
+
+# A quantile of fewer reals than this is one picture's accident: such a data set does not set the threshold.
+MIN_REALS_FOR_THRESHOLD = 40
+# Two coefficients on a thousand scores need no regularisation; this keeps separable data finite.
+REGULARISATION_C = 100.0
+
+
+def balanced_weights(items: Sequence[Item]) -> NDArray[np.float64]:
+    """(N,) weights that sum to 1: each data set that has both classes counts the same, each class half of it.
+
+    A data set with one class gets the average weight of that class elsewhere per item, so that it is neither ignored nor
+    dominant; then both classes are brought to one half: even prior odds.
+    """
+    names = np.array([item.dataset for item in items])
+    labels = np.array([item.label for item in items])
+    weights = np.zeros(len(items))
+    complete = [n for n in np.unique(names) if 0 < labels[names == n].sum() < (names == n).sum()]
+    for name in complete:
+        for label in (0, 1):
+            rows = (names == name) & (labels == label)
+            weights[rows] = 0.5 / (len(complete) * rows.sum())
+    for label in (0, 1):
+        rows = (weights == 0) & (labels == label)
+        others = weights[(weights > 0) & (labels == label)]
+        weights[rows] = others.mean() if len(others) else 1.0
+    for label in (0, 1):
+        rows = labels == label
+        if rows.any() and not rows.all():
+            weights[rows] *= 0.5 / weights[rows].sum()
+    return np.asarray(weights / weights.sum())
+
+
+def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[Item]) -> Calibration:
+    """Weighted logistic regression of the label on the detectors' logits (one: Platt scaling; several: their fusion).
+
+    A detector whose coefficient comes out negative is left out: being wrong on dev is not evidence.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    labels = np.array([item.label for item in items])
+    if len(np.unique(labels)) < 2:
+        raise ManifestError("calibration needs real and fake pictures in the dev split", "label rows with split = dev")
+    weights = balanced_weights(items) * len(items)
+    names = list(logits)
+    while True:
+        matrix = np.stack([logits[name] for name in names], 1)
+        model = LogisticRegression(C=REGULARISATION_C, max_iter=1000).fit(matrix, labels, sample_weight=weights)
+        coefficients = dict(zip(names, model.coef_[0].tolist(), strict=True))
+        worst = min(names, key=lambda name: coefficients[name])
+        if coefficients[worst] > 0 or len(names) == 1:
+            return Calibration(coefficients=coefficients, intercept=float(model.intercept_[0]))
+        names.remove(worst)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Probabilities at which an input is called fake (at or above) or real (at or below)."""
+
+    fake: float
+    real: float
+
+
+def choose_thresholds(
+    probabilities: NDArray[np.float64], items: Sequence[Item], false_positive_rate: float, false_negative_rate: float
+) -> Thresholds:
+    """The lowest `fake` at which every data set keeps the false-positive rate, the highest `real` that keeps the other.
+
+    Data sets with fewer than MIN_REALS_FOR_THRESHOLD reals are pooled before they count.
+    """
+    names = np.array([item.dataset for item in items])
+    labels = np.array([item.label for item in items])
+    large = [n for n in np.unique(names) if ((names == n) & (labels == 0)).sum() >= MIN_REALS_FOR_THRESHOLD]
+    pools = [(names == name) & (labels == 0) for name in large]
+    rest = ~np.isin(names, large) & (labels == 0)
+    if rest.any():
+        pools.append(rest if not pools else labels == 0)
+    fake = max(float(np.quantile(probabilities[rows], 1 - false_positive_rate, method="higher")) for rows in pools)
+    fakes = labels == 1
+    weights = balanced_weights(items)[fakes]
+    order = np.argsort(probabilities[fakes])
+    below = np.cumsum(weights[order]) / weights.sum()
+    # The first fake that is one too many (sums of equal weights are exact to rounding only).
+    first = int(np.searchsorted(below, false_negative_rate + 1e-9, side="right"))
+    real = float(np.nextafter(probabilities[fakes][order][min(first, len(order) - 1)], 0.0))
+    # `fake` must exceed the quantile itself to hold the rate, as `real` stays below; `real` never overtakes `fake`.
+    fake = float(np.nextafter(fake, 1.0))
+    # On the other side of one half a threshold would contradict the probability that stands beside it.
+    return Thresholds(max(fake, 0.5), min(real, 0.5, float(np.nextafter(max(fake, 0.5), 0.0))))
+
+
+def operating_point(
+    thresholds: Thresholds, probabilities: NDArray[np.float64], items: Sequence[Item], test_set: str
+) -> OperatingPoint:
+    """The thresholds with their error rates on items that chose nothing (the test split)."""
+    labels = np.array([item.label for item in items])
+    names = np.array([item.dataset for item in items])
+    called_fake, called_real = probabilities >= thresholds.fake, probabilities <= thresholds.real
+    return OperatingPoint(
+        threshold_fake=thresholds.fake,
+        threshold_real=thresholds.real,
+        test_set=test_set,
+        false_positive_rate=interval(called_fake[labels == 0]),
+        false_negative_rate=interval(called_real[labels == 1]),
+        false_positive_rates={
+            str(name): found
+            for name in np.unique(names)
+            if (found := interval(called_fake[(names == name) & (labels == 0)])) is not None
+        },
+    )
+
+
+def interval(hits: NDArray[np.bool_]) -> Interval | None:
+    """Share of hits with its Wilson interval, None without any."""
+    if len(hits) == 0:
+        return None
+    estimate = share_with_interval(int(hits.sum()), len(hits))
+    return Interval(
+        value=round(estimate.value, 4), low=round(estimate.low, 4), high=round(estimate.high, 4), n=len(hits)
+    )

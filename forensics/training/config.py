@@ -1,0 +1,40 @@
+"""Every choice of a training run in one object: the command line, the recipe file and the run's record are made from it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainConfig(BaseModel):
+    """Options of `forensics train`. The defaults are the recipe of the shipped weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    backbone: str = Field("tf_efficientnet_lite0", description="timm architecture of the CNN detector")
+    init: str = Field(
+        "lite0", description="start of the CNN: lite0 (ImageNet, extra `pretrained`), none, or a .safetensors file"
+    )
+    input_px: int = Field(160, ge=64, le=512, description="side of the CNN's input in pixels")
+    epochs: int = Field(4, ge=1, le=1000, description="passes over the training plan")
+    batch_size: int = Field(32, ge=2, le=1024, description="pictures in a step")
+    learning_rate: float = Field(3e-4, gt=0, le=1, description="peak of the one-cycle schedule (AdamW)")
+    weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's decay of weights (not of norms and biases)")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="averaging of weights; the average is what is kept")
+    family_floor: float = Field(
+        0.3, ge=0, le=1, description="small data sets are repeated up to this share of the largest one's pairs"
+    )
+    max_repeat: float = Field(3.0, ge=1, le=100, description="but never more often than this in one epoch")
+    texture_epochs: int = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
+    texture_px: int = Field(128, ge=32, le=256, multiple_of=32, description="side of its tiles in training")
+    texture_family_cap: int = Field(600, ge=1, description="pairs per data set in one of its epochs, at most")
+    precision: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="autocast of the CNN's training")
+    threads: int = Field(
+        0, ge=0, le=256, description="CPU threads of the training process (0: as many as there are cores)"
+    )
+    workers: int = Field(1, ge=0, le=64, description="processes that prepare pictures, one thread each")
+    device: str = Field("auto", pattern="^(auto|cpu|cuda|mps)$", description="where the CNN is trained")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of order, augmentation and dropout")
+    false_positive_rate: float = Field(
+        0.05, gt=0, lt=0.5, description="share of dev reals above the threshold of 'likely fake', in every data set"
+    )
+    false_negative_rate: float = Field(
+        0.10, gt=0, lt=0.5, description="share of dev fakes below the threshold of 'likely real'"
+    )

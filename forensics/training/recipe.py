@@ -1,0 +1,168 @@
+"""The whole recipe of a set of weights: crops -> CNN -> spectrum -> fusion and calibration on dev -> figures on test.
+
+What it writes into the output folder can be used at once with `forensics scan --weights DIR`. A second call with the
+same options resumes where the first one stopped.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from forensics import __version__
+from forensics.common.errors import ManifestError
+from forensics.common.files import write_atomic
+from forensics.common.manifest import Item
+from forensics.common.operating_point import OperatingPoint
+from forensics.common.progress import Progress
+from forensics.config import ScanConfig
+from forensics.detectors import spectrum
+from forensics.detectors.cnn_network import save_network
+from forensics.detectors.devices import resolve_device
+from forensics.detectors.model_set import (
+    DEFAULT_DETECTOR,
+    DESCRIPTION,
+    SELFTEST_PICTURE,
+    Calibration,
+    Domain,
+    ModelSet,
+    WeightFile,
+)
+from forensics.faces.mtcnn import MtcnnDetector
+from forensics.scan import Scanner
+from forensics.training.calibrate import (
+    Thresholds,
+    balanced_weights,
+    choose_thresholds,
+    fit_calibration,
+    operating_point,
+)
+from forensics.training.card import card_text
+from forensics.training.config import TrainConfig
+from forensics.training.crops import Crops, load_crops
+from forensics.training.curve import curve_svg
+from forensics.training.evaluate import ScoredItems, metrics_of, score_items
+from forensics.training.heads import heads_of
+from forensics.training.loop import CnnTrainer
+from forensics.training.spectrum_fit import features_of, fit_spectrum
+
+# Smaller crops were hardly in the training data; see the median sizes in the card.
+MIN_CROP_PX = 64
+# Blurrier than this share of the dev split is outside of what the error rates were measured on.
+BLUR_QUANTILE = 0.01
+NOT_DECIDED = Thresholds(1.0, 0.0)
+
+
+def run_recipe(
+    config: TrainConfig, items: list[Item], output: Path, licence: str, progress: Progress
+) -> dict[str, object]:
+    """Train, calibrate, evaluate; returns the test figures (also in metrics.json). Raises typed errors."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomic(output / "config.json", config.model_dump_json(indent=2) + "\n")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    train_items, dev_items, test_items = ([item for item in items if item.split == s] for s in ("train", "dev", "test"))
+    if not train_items or not dev_items:
+        raise ManifestError("training needs rows of split train and of split dev", "fill the manifest's column `split`")
+    device = resolve_device(config.device)
+    face_detector = MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))
+    train = load_crops(train_items, output / "crops" / "train", face_detector, progress)
+    dev = load_crops(dev_items, output / "crops" / "dev", face_detector, progress)
+    weights: dict[str, WeightFile] = {}
+    for head in heads_of(config):
+        trainer = CnnTrainer(config, head, output / head.name, device, progress)
+        trainer.fit(train, dev)
+        write_atomic(output / head.name / "curve.svg", curve_svg(output / head.name / "log.jsonl"))
+        weights[head.name] = save_network(trainer.network.cpu(), output, head.name)
+    weights[spectrum.NAME] = spectrum.save(_fit_spectrum(train, progress), output)
+    names = tuple(weights)
+
+    # First with raw logits, to calibrate on dev; then calibrated, to measure on test.
+    raw = {name: Calibration(coefficients={name: 1.0}, intercept=0.0) for name in names}
+    undecided = operating_point(NOT_DECIDED, np.empty(0), [], "none")
+    write_set(
+        output,
+        config,
+        weights,
+        licence,
+        items,
+        raw,
+        dict.fromkeys(names, undecided),
+        Domain(min_crop_px=1, min_sharpness=0),
+    )
+    scored_dev = score_items(dev_items, output, names, config.threads, progress)
+    calibrations = {DEFAULT_DETECTOR: fit_calibration(scored_dev.logits, scored_dev.items)}
+    calibrations |= {name: fit_calibration({name: scored_dev.logits[name]}, scored_dev.items) for name in names}
+    thresholds = {name: _thresholds(calibration, scored_dev, config) for name, calibration in calibrations.items()}
+    domain = Domain(
+        min_crop_px=MIN_CROP_PX, min_sharpness=round(float(np.quantile(scored_dev.sharpness, BLUR_QUANTILE)), 2)
+    )
+    points = {name: operating_point(found, np.empty(0), [], "none") for name, found in thresholds.items()}
+    write_set(output, config, weights, licence, items, calibrations, points, domain)
+    selftest = _selftest_logit(output, config)
+    metrics: dict[str, object] = {"dev": metrics_of(_calibrated(scored_dev, calibrations), points, config.seed)}
+    if test_items:
+        scored = score_items(test_items, output, (DEFAULT_DETECTOR, *names), config.threads, progress)
+        points = {
+            name: operating_point(thresholds[name], 1 / (1 + np.exp(-logits)), scored.items, _test_set(test_items))
+            for name, logits in scored.logits.items()
+        }
+        metrics["test"] = metrics_of(scored, points, config.seed)
+    write_set(output, config, weights, licence, items, calibrations, points, domain, selftest)
+    write_atomic(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_atomic(output / "card.md", card_text(metrics, calibrations, points))
+    return metrics
+
+
+def write_set(
+    output: Path,
+    config: TrainConfig,
+    weights: dict[str, WeightFile],
+    licence: str,
+    items: list[Item],
+    calibrations: dict[str, Calibration],
+    points: dict[str, OperatingPoint],
+    domain: Domain,
+    selftest_logit: float | None = None,
+) -> None:
+    """Write model.json: from here on the folder is a set of weights."""
+    datasets = sorted({item.dataset for item in items if item.split == "train"})
+    model_set = ModelSet(
+        name="+".join(weights),
+        version=f"{__version__}-seed{config.seed}",
+        licence=licence,
+        trained_on=f"train splits of {', '.join(datasets)}",
+        weights=weights,
+        calibrations=calibrations,
+        operating_points=points,
+        domain=domain,
+        selftest_logit=selftest_logit,
+    )
+    write_atomic(output / DESCRIPTION, model_set.model_dump_json(indent=2) + "\n")
+
+
+def _selftest_logit(output: Path, config: TrainConfig) -> float | None:
+    with Scanner(ScanConfig(weights=output, device="cpu", threads=config.threads)) as scanner:
+        found = scanner.scan(SELFTEST_PICTURE, explain=False).top_logits.get(DEFAULT_DETECTOR)
+    return None if found is None else round(found, 3)
+
+
+def _fit_spectrum(train: Crops, progress: Progress) -> dict[str, np.ndarray]:
+    labels = np.array([item.label for item in train.items])
+    return fit_spectrum(features_of(train, progress), labels, balanced_weights(train.items))
+
+
+def _thresholds(calibration: Calibration, scored: ScoredItems, config: TrainConfig) -> Thresholds:
+    probabilities = 1 / (1 + np.exp(-calibration.fuse(scored.logits)))
+    return choose_thresholds(probabilities, scored.items, config.false_positive_rate, config.false_negative_rate)
+
+
+def _calibrated(scored: ScoredItems, calibrations: dict[str, Calibration]) -> ScoredItems:
+    logits = {name: calibration.fuse(scored.logits) for name, calibration in calibrations.items()}
+    return ScoredItems(scored.items, logits, scored.sharpness, scored.missed)
+
+
+def _test_set(items: list[Item]) -> str:
+    datasets = sorted({item.dataset for item in items})
+    return f"test splits of {', '.join(datasets)} ({len(items)} pictures)"

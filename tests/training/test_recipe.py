@@ -1,0 +1,210 @@
+"""From a manifest to weights that scan: crops, training, calibration, figures, on two dozen small pictures."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from forensics.common.errors import ManifestError
+from forensics.common.manifest import Item
+from forensics.common.outcomes import Outcome
+from forensics.common.progress import Progress
+from forensics.config import ScanConfig
+from forensics.detectors.model_set import load_model_set
+from forensics.faces.canonical import REFERENCE_LANDMARKS
+from forensics.faces.types import Face
+from forensics.scan import Scanner
+from forensics.training.config import TrainConfig
+from forensics.training.crops import load_crops
+from forensics.training.recipe import run_recipe
+
+CONFIG = TrainConfig(
+    backbone="test_efficientnet", init="none", input_px=64, epochs=1, batch_size=4, workers=0, precision="float32",
+    device="cpu", threads=1,
+    texture_epochs=1, texture_px=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads cost more than they bring in networks this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def save(picture: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def items(portrait, tmp_path_factory) -> list[Item]:
+    """Portraits in different light, real; the same with doubled pixels, fake. Faces cut out, and some whole scenes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    head = portrait[20:220, 120:320]
+    found = []
+    for i in range(26):
+        split = ("train", "train", "dev", "test")[i // 2 % 4]
+        label = i % 2
+        picture = np.clip(head * (0.8 + 0.02 * i) + i, 0, 255).astype(np.uint8)
+        if label:
+            picture = cv2.resize(picture[::2, ::2], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        view = "scene" if i // 2 in (0, 2, 3) else "face"
+        if view == "face":
+            picture = picture[35:135, 50:150]
+        path = save(picture, folder / f"{i}.png")
+        found.append(Item(path, label, dataset="portraits", source=str(i // 2), split=split, view=view))
+    return found
+
+
+@pytest.fixture(scope="module")
+def weights(items, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    run_recipe(CONFIG, items, folder, "test only", Progress(quiet=True))
+    return folder
+
+
+def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
+    model_set, _ = load_model_set(weights)
+    assert set(model_set.weights) == {"cnn", "texture", "spectrum"}
+    assert set(model_set.calibrations) == set(model_set.operating_points) == {"default", *model_set.weights}
+    assert (model_set.licence, model_set.trained_on) == ("test only", "train splits of portraits")
+    assert model_set.selftest_logit is not None
+    n_test = sum(item.split == "test" for item in items)
+    assert all(f"({n_test} pictures)" in point.test_set for point in model_set.operating_points.values())
+    metrics = json.loads((weights / "metrics.json").read_text(encoding="utf-8"))
+    for split in ("dev", "test"):
+        for block in (metrics[split][name]["portraits"] for name in model_set.calibrations):
+            assert block["n_real"] + block["n_fake"] + block["n_missed"] == sum(i.split == split for i in items)
+            assert block["coverage"] == 1
+            assert 0 <= block["auc"]["low"] <= block["auc"]["value"] <= block["auc"]["high"] <= 1
+    card = (weights / "card.md").read_text(encoding="utf-8")
+    assert "### test split" in card
+    assert f"{metrics['test']['default']['portraits']['auc']['value']:.3f} [" in card
+    assert (weights / "cnn" / "curve.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert TrainConfig.model_validate_json((weights / "config.json").read_text(encoding="utf-8")) == CONFIG
+    assert [path.name for path in weights.rglob("*") if path.name.endswith(".tmp")] == []
+
+
+def test_pixels_in_twins_are_what_the_spectrum_sees(weights):
+    metrics = json.loads((weights / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["test"]["spectrum"]["portraits"]["auc"]["value"] == 1.0
+
+
+def test_the_folder_scans(weights, items):
+    faces = [item for item in items if item.split == "test" and item.view == "face"][:4]
+    with Scanner(ScanConfig(weights=weights, view="face", device="cpu", threads=1)) as scanner:
+        for item in faces:
+            result = scanner.scan(item.path)
+            assert result.record.outcome is Outcome.SCORED
+            assert {"default", *scanner.model_set.calibrations["default"].coefficients} == set(result.top_logits)
+            assert result.record.model.licence == "test only"
+            assert 0 <= result.record.verdict.probability <= 1
+
+
+@pytest.mark.parametrize("missing", ["train", "dev"])
+def test_a_split_that_is_missing_is_a_typed_error(items, tmp_path, missing):
+    with pytest.raises(ManifestError, match="split train and of split dev"):
+        run_recipe(CONFIG, [i for i in items if i.split != missing], tmp_path, "x", Progress(quiet=True))
+
+
+# --- crops --------------------------------------------------------------------------------------------------------
+
+
+class Fixed:
+    """Finds a small and a large face in every picture of at least 100 pixels."""
+
+    name = "fixed"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def detect(self, frames):
+        self.calls += len(frames)
+        return [[self._face(30, 5, 0.99), self._face(60, 40, 0.8)] if f.shape[0] >= 100 else [] for f in frames]
+
+    def refine(self, frames, boxes):
+        raise AssertionError("stills are detected")
+
+    @staticmethod
+    def _face(side: float, at: float, confidence: float) -> Face:
+        landmarks = (REFERENCE_LANDMARKS * side + at).astype(np.float32)
+        return Face(np.array([at, at, at + side, at + side], np.float32), landmarks, confidence)
+
+
+@pytest.fixture
+def mixed(tmp_path) -> list[Item]:
+    """A face crop that is not square, a scene, a scene without a face, and a file that is no picture."""
+    rng = np.random.default_rng(0)
+    wide = save(rng.integers(0, 256, (40, 60, 3), np.uint8), tmp_path / "wide.png")
+    scene = save(rng.integers(0, 256, (120, 150, 3), np.uint8), tmp_path / "scene.png")
+    small = save(rng.integers(0, 256, (30, 30, 3), np.uint8), tmp_path / "small.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    return [
+        Item(wide, 0, dataset="a", view="face"),
+        Item(small, 1, dataset="a"),
+        Item(scene, 1, dataset="b"),
+        Item(tmp_path / "broken.png", 0, dataset="b"),
+        Item(tmp_path / "absent.png", 0, dataset="b", view="face"),
+    ]
+
+
+def test_crops_are_pixels_of_their_pictures(mixed, tmp_path):
+    crops = load_crops(mixed, tmp_path / "cache", Fixed(), Progress(quiet=True))
+    assert [item.path.name for item in crops.items] == ["wide.png", "scene.png"]
+    assert crops.missed == {"a": 1, "b": 2}
+    wide, scene = (np.asarray(Image.open(item.path)) for item in crops.items)
+    assert np.array_equal(crops[0], wide[:, 10:50])
+    # The larger of the two faces.
+    assert np.array_equal(crops[1], scene[40:100, 40:100])
+
+
+def test_crops_are_made_once_and_again_when_a_file_changes(mixed, tmp_path):
+    detector, folder = Fixed(), tmp_path / "cache"
+    first = load_crops(mixed, folder, detector, Progress(quiet=True))
+    calls = detector.calls
+    again = load_crops(mixed, folder, detector, Progress(quiet=True))
+    assert detector.calls == calls
+    assert all(np.array_equal(first[i], again[i]) for i in range(len(first)))
+    changed = np.full((44, 44, 3), 9, np.uint8)
+    save(changed, mixed[0].path)
+    assert np.array_equal(load_crops(mixed, folder, detector, Progress(quiet=True))[0], changed)
+    assert detector.calls > calls
+
+
+def test_a_relabelled_manifest_keeps_its_crops(mixed, tmp_path):
+    detector, folder = Fixed(), tmp_path / "cache"
+    load_crops(mixed, folder, detector, Progress(quiet=True))
+    calls = detector.calls
+    flipped = [Item(i.path, 1 - i.label, dataset=i.dataset, view=i.view) for i in mixed]
+    crops = load_crops(flipped, folder, detector, Progress(quiet=True))
+    assert detector.calls == calls
+    assert [item.label for item in crops.items] == [1, 0]
+
+
+def test_an_index_never_stands_beside_the_pixels_of_another_run(mixed, tmp_path, monkeypatch):
+    from forensics.training import crops as room
+
+    folder = tmp_path / "cache"
+    expected = load_crops(mixed[:1], folder, Fixed(), Progress(quiet=True))[0].copy()
+
+    def fail(*_arguments):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(room, "write_atomic", fail)
+        load_crops(mixed[2:3], folder, Fixed(), Progress(quiet=True))
+    assert np.array_equal(load_crops(mixed[:1], folder, Fixed(), Progress(quiet=True))[0], expected)
+
+
+def test_a_manifest_without_any_face_is_a_typed_error(mixed, tmp_path):
+    with pytest.raises(ManifestError, match="no picture") as caught:
+        load_crops(mixed[3:], tmp_path / "cache", Fixed(), Progress(quiet=True))
+    assert "view" in caught.value.hint
