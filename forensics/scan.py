@@ -48,7 +48,7 @@ from forensics.report.pictures import MomentPicture
 from forensics.report.record import ClockPart, DetectorPart, Record
 from forensics.verdict import Decision, decide, top_track
 
-PREFETCH_BYTES = 64 << 20
+PREFETCH_BYTES = 48 << 20
 SCORE_BATCH = 16
 # Crops are kept for the most suspicious tracks only: a crowd must not fill the memory.
 TRACKS_WITH_CROPS = 12

@@ -20,7 +20,7 @@ def command(weights: str | None) -> int:
     for check in run_checks(Path(weights) if weights else None):
         faults += not check.is_ok
         mark = "ok   " if check.is_ok else "FAULT"
-        click.echo(f"{mark}  {check.name:<24}{check.value}")
+        click.echo(f"{mark}  {check.name:<30}{check.value}")
         if not check.is_ok:
             click.echo(f"       hint: {check.hint}")
     click.echo("everything is well" if not faults else f"{faults} fault{'s' if faults > 1 else ''}")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -38,8 +38,20 @@ def print_table(done: Sequence[Finished], output: Path | None) -> None:
         table.add_column("reason", no_wrap=True)
     for finished in done:
         table.add_row(*_row(finished.record, is_terminal, finished.is_reused))
-    console.print(table)
+    if is_terminal:
+        console.print(table)
+    else:
+        with console.capture() as capture:
+            console.print(table)
+        print_lines(line.rstrip() for line in capture.get().splitlines())
     console.print(_footer([finished.record for finished in done], output), style="dim" if is_terminal else None)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines on standard output, without the padding that a table gives them."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _row(record: Record, is_terminal: bool, is_reused: bool) -> list[Text]:

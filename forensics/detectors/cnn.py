@@ -24,18 +24,23 @@ class CnnDetector(NetworkDetector):
 
     name = NAME
     description = "convolutional network on the whole face: blending, texture, geometry"
+    averages_mirror = True
 
     def explain(self, crops: Sequence[Crop]) -> list[NDArray[np.float32]]:
         """Share of each place in the logit's evidence for fake, scaled so that the strongest place is 1."""
         maps: list[NDArray[np.float32]] = []
         for crop in crops:
             framed = self._framed(crop).to(self._device, memory_format=torch.channels_last)
-            features = self._network.features(framed).detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(self._network.head(features).sum(), features)
-            heat = (gradient * features).sum(1)[0].detach().float().cpu().numpy()
-            heat = np.maximum(heat, 0)
+            shares = (self._shares(framed) + self._shares(framed.flip(-1)).flip(-1)) / 2
+            heat = np.maximum(shares[0].float().cpu().numpy(), 0)
             maps.append((heat / max(float(heat.max()), 1e-12)).astype(np.float32))
         return maps
+
+    def _shares(self, framed: torch.Tensor) -> torch.Tensor:
+        """(N, h, w): what each place adds to the logit."""
+        features = self._network.features(framed).detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self._network.head(features).sum(), features)
+        return (gradient * features).sum(1).detach()
 
 
 def load(model_set: ModelSet, folder: Path, device: torch.device) -> CnnDetector:

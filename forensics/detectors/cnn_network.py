@@ -9,6 +9,7 @@ that no resampling blurs the finest traces.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ import timm
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from forensics.common.errors import WeightsError
 from forensics.common.files import sha256_of_file
@@ -31,8 +34,8 @@ PIXEL_STD = 0.5
 FRAMINGS = ("whole", "tile")
 # Tiles are cut from crops of at most this side: larger ones are reduced to it, as the training pictures were.
 MAX_TILE_SOURCE_PX = 256
-# Sides of tiles: multiples of the backbone's stride.
-TILE_STEP_PX = 32
+# One step of the backbone's stride: below it there is nothing to pool.
+MIN_TILE_PX = 32
 BATCH = 16
 
 
@@ -81,15 +84,15 @@ def resize(x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def middle_tile(x: torch.Tensor, max_px: int) -> torch.Tensor:
-    """The middle of square pictures at native resolution: the largest multiple of TILE_STEP_PX up to `max_px`.
+    """The middle of square pictures at native resolution, up to `max_px` on a side.
 
-    Pictures above MAX_TILE_SOURCE_PX are reduced to it first; those below one step are enlarged to it.
+    Pictures above MAX_TILE_SOURCE_PX are reduced to it first; those below MIN_TILE_PX are enlarged to it.
     """
     if x.shape[-1] > MAX_TILE_SOURCE_PX:
         x = resize(x, MAX_TILE_SOURCE_PX)
-    side = min(x.shape[-2], x.shape[-1], max_px) // TILE_STEP_PX * TILE_STEP_PX
-    if side == 0:
-        return resize(x, TILE_STEP_PX)
+    side = min(x.shape[-2], x.shape[-1], max_px)
+    if side < MIN_TILE_PX:
+        return resize(x, MIN_TILE_PX)
     top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
     return x[..., top : top + side, left : left + side]
 
@@ -99,6 +102,8 @@ class NetworkDetector:
 
     name = ""
     description = ""
+    # Whether the logit is the mean over the crop and its mirror image: a face has no preferred side.
+    averages_mirror = False
 
     def __init__(self, network: FaceCnn, device: torch.device) -> None:
         self._device = device
@@ -114,13 +119,18 @@ class NetworkDetector:
                 for start in range(0, len(indices), BATCH):
                     part = indices[start : start + BATCH]
                     batch = torch.cat([framed[i] for i in part]).to(self._device, memory_format=torch.channels_last)
-                    logits[part] = self._network.head(self._network.features(batch)).float().cpu().numpy()
+                    logits[part] = self._of_framed(batch).float().cpu().numpy()
         return sigmoid(logits)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Differentiable logits of pictures (N, 3, H, W) in [0, 1]."""
-        logits: torch.Tensor = self._network(x.to(self._device))
-        return logits
+        return self._of_framed(self._network.frame(x.to(self._device)))
+
+    def _of_framed(self, framed: torch.Tensor) -> torch.Tensor:
+        if not self.averages_mirror:
+            return self._network.head(self._network.features(framed))
+        both = torch.cat([framed, framed.flip(-1)])
+        return self._network.head(self._network.features(both)).view(2, -1).mean(0)
 
     def _framed(self, crop: Crop) -> torch.Tensor:
         return self._network.frame(to_tensor(crop)[None])
@@ -130,8 +140,8 @@ class NetworkDetector:
         return torch.autocast(self._device.type, torch.float16 if is_gpu else torch.bfloat16, enabled=is_gpu)
 
 
-def load_network(model_set: ModelSet, folder: Path, name: str) -> FaceCnn:
-    """The network of a detector in a set of weights. Raises WeightsError where it does not fit."""
+def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = True) -> FaceCnn:
+    """The network of a detector in a set of weights, its norms folded. Raises WeightsError where it does not fit."""
     path = checked_file(model_set, folder, name)
     settings = model_set.weights[name].settings
     try:
@@ -140,12 +150,29 @@ def load_network(model_set: ModelSet, folder: Path, name: str) -> FaceCnn:
         )
         state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
         network.load_state_dict(state)
+        if folded:
+            fold_norms(network.eval())
     except Exception as error:
         raise WeightsError(
             f"{path.name} does not fit {settings.get('backbone', 'an unnamed backbone')}: {error}",
             "reinstall the package, or train again",
         ) from error
     return network
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Fold each batch norm into the convolution before it: the same function in eval mode, a quarter less time.
+
+    Looks at neighbours in the order in which timm's blocks declare them, which is the order in which they run.
+    """
+    children = list(module.named_children())
+    for (_, conv), (name, norm) in pairwise(children):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d) and conv.out_channels == norm.num_features:
+            fused = fuse_conv_bn_eval(conv, norm)
+            conv.weight, conv.bias = fused.weight, fused.bias
+            setattr(module, name, norm.act)
+    for _, child in children:
+        fold_norms(child)
 
 
 def save_network(network: FaceCnn, folder: Path, name: str) -> WeightFile:

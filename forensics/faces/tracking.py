@@ -20,9 +20,9 @@ from forensics.faces.types import Face, FaceDetector, Frame, iou
 from forensics.media.types import Sample
 
 KEYFRAME_EVERY = 4
-WINDOW_KEYFRAMES = 5
+WINDOW_KEYFRAMES = 3
 # Frames of one window are held in memory at once: this bounds them, whatever a frame's size.
-WINDOW_BYTES = 160 << 20
+WINDOW_BYTES = 96 << 20
 MIN_OVERLAP = 0.3
 # Landmarks of the same face move by less than this share of its size between matched observations.
 MAX_LANDMARK_SHIFT = 0.6
@@ -55,9 +55,9 @@ def follow_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[
     """Faces of each sample, in order. Holds one window of frames at a time."""
     carried: _Entry | None = None
     for window in _windows(samples):
-        entries = [_Entry(sample) for sample in window]
+        entries = [_Entry(sample, make_thumbnail(sample.pixels)) for sample in window]
         for earlier, later in zip([carried, *entries], entries, strict=False):
-            later.is_after_cut = earlier is not None and is_cut(earlier.sample.pixels, later.sample.pixels)
+            later.is_after_cut = earlier is not None and _differ(earlier.thumbnail, later.thumbnail)
         keys = entries[KEYFRAME_EVERY - 1 :: KEYFRAME_EVERY] if carried else entries[::KEYFRAME_EVERY]
         if entries[-1] not in keys:
             keys = [*keys, entries[-1]]
@@ -66,6 +66,16 @@ def follow_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[
         for entry in entries:
             yield FrameFaces(entry.sample, tuple(entry.observations or ()), entry.is_after_cut)
         carried = entries[-1]
+        # The next window is filled before these names are: without this, two windows would be in memory.
+        del window, entries, keys, entry, earlier, later
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A frame's size and its (36, 64) int16 luma."""
+
+    frame_size: tuple[int, ...]
+    luma: NDArray[np.int16]
 
 
 @dataclass(eq=False)
@@ -73,6 +83,7 @@ class _Entry:
     """A sample in a window; observations are None until they are known."""
 
     sample: Sample
+    thumbnail: Thumbnail
     observations: list[Observation] | None = None
     is_after_cut: bool = False
 
@@ -151,16 +162,22 @@ def _landmark_shift(a: Face, b: Face) -> float:
 
 def is_cut(earlier: Frame, later: Frame) -> bool:
     """Whether two successive samples show different scenes (a change of frame size is a cut too)."""
-    if earlier.shape != later.shape:
+    return _differ(make_thumbnail(earlier), make_thumbnail(later))
+
+
+def make_thumbnail(frame: Frame) -> Thumbnail:
+    """What cuts are found by: the frame's size and its luma, reduced to CUT_SIZE."""
+    reduced = cv2.resize(frame, CUT_SIZE, interpolation=cv2.INTER_AREA)
+    return Thumbnail(frame.shape[:2], np.asarray(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), np.int16))
+
+
+def _differ(earlier: Thumbnail, later: Thumbnail) -> bool:
+    if earlier.frame_size != later.frame_size:
         return True
-    small = [
-        cv2.cvtColor(cv2.resize(f, CUT_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        for f in (earlier, later)
-    ]
-    difference = float(np.abs(small[0].astype(np.int16) - small[1].astype(np.int16)).mean())
+    difference = float(np.abs(earlier.luma - later.luma).mean())
     if difference < CUT_DIFFERENCE:
         return False
-    histograms = [np.histogram(s, bins=32, range=(0, 256))[0].astype(np.float64) for s in small]
+    histograms = [np.histogram(t.luma, bins=32, range=(0, 256))[0].astype(np.float64) for t in (earlier, later)]
     correlation = float(np.corrcoef(histograms[0], histograms[1])[0, 1])
     return difference > 2 * CUT_DIFFERENCE or not correlation > CUT_CORRELATION
 

@@ -49,7 +49,8 @@ def balanced_weights(items: Sequence[Item]) -> NDArray[np.float64]:
 def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[Item]) -> Calibration:
     """Weighted logistic regression of the label on the detectors' logits (one: Platt scaling; several: their fusion).
 
-    A detector whose coefficient comes out negative is left out: being wrong on dev is not evidence.
+    A detector whose coefficient comes out negative gets 0: being wrong on dev is not evidence. It keeps its own bar in
+    reports.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -57,15 +58,17 @@ def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[I
     if len(np.unique(labels)) < 2:
         raise ManifestError("calibration needs real and fake pictures in the dev split", "label rows with split = dev")
     weights = balanced_weights(items) * len(items)
+    coefficients = dict.fromkeys(logits, 0.0)
     names = list(logits)
-    while True:
+    while names:
         matrix = np.stack([logits[name] for name in names], 1)
         model = LogisticRegression(C=REGULARISATION_C, max_iter=1000).fit(matrix, labels, sample_weight=weights)
-        coefficients = dict(zip(names, model.coef_[0].tolist(), strict=True))
-        worst = min(names, key=lambda name: coefficients[name])
-        if coefficients[worst] > 0 or len(names) == 1:
-            return Calibration(coefficients=coefficients, intercept=float(model.intercept_[0]))
+        fitted = dict(zip(names, model.coef_[0].tolist(), strict=True))
+        worst = min(fitted, key=lambda name: fitted[name])
+        if fitted[worst] > 0:
+            return Calibration(coefficients={**coefficients, **fitted}, intercept=float(model.intercept_[0]))
         names.remove(worst)
+    return Calibration(coefficients=coefficients, intercept=0.0)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class TrainConfig(BaseModel):
     max_repeat: float = Field(3.0, ge=1, le=100, description="but never more often than this in one epoch")
     texture_epochs: int = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
     texture_px: int = Field(128, ge=32, le=256, multiple_of=32, description="side of its tiles in training")
+    texture_scored_px: int = Field(160, ge=32, le=256, description="side of the one tile that is scored, at most")
     texture_family_cap: int = Field(600, ge=1, description="pairs per data set in one of its epochs, at most")
     precision: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="autocast of the CNN's training")
     threads: int = Field(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from forensics.detectors import cnn, texture
-from forensics.detectors.cnn_network import TILE_STEP_PX, FaceCnn, resize
+from forensics.detectors.cnn_network import FaceCnn, resize
 from forensics.detectors.devices import to_tensor
 from forensics.faces.types import Frame
 from forensics.training.augment import augment, augment_tile
@@ -20,7 +20,8 @@ class Head:
 
     name: str
     framing: str
-    input_px: int
+    input_px: int  # in training
+    scored_px: int  # in use
     epochs: int
     learning_rate: float
     family_floor: float
@@ -30,7 +31,7 @@ class Head:
 
     def network(self, config: TrainConfig) -> FaceCnn:
         """The network before its first step, with a head that is not set yet."""
-        return FaceCnn(config.backbone, self.input_px, self.framing)
+        return FaceCnn(config.backbone, self.scored_px, self.framing)
 
 
 def heads_of(config: TrainConfig) -> list[Head]:
@@ -38,6 +39,7 @@ def heads_of(config: TrainConfig) -> list[Head]:
     whole = Head(
         cnn.NAME,
         "whole",
+        config.input_px,
         config.input_px,
         config.epochs,
         config.learning_rate,
@@ -53,6 +55,7 @@ def heads_of(config: TrainConfig) -> list[Head]:
         texture.NAME,
         "tile",
         config.texture_px,
+        config.texture_scored_px,
         config.texture_epochs,
         config.learning_rate,
         1.0,
@@ -68,5 +71,5 @@ def _whole_view(crop: Frame, input_px: int, rng: np.random.Generator) -> torch.T
 
 
 def _tile_view(crop: Frame, input_px: int, rng: np.random.Generator) -> torch.Tensor:
-    tile = to_tensor(augment_tile(crop, input_px // TILE_STEP_PX * TILE_STEP_PX, rng))[None]
+    tile = to_tensor(augment_tile(crop, input_px, rng))[None]
     return tile[0] if tile.shape[-1] == input_px else resize(tile, input_px)[0]

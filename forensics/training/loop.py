@@ -19,6 +19,7 @@ from forensics.common.files import sha256_of_text, write_atomic
 from forensics.common.metrics import auc
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
+from forensics.detectors.cnn import CnnDetector
 from forensics.detectors.cnn_network import FaceCnn, NetworkDetector
 from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
@@ -207,7 +208,7 @@ class CnnTrainer:
 
 def score_crops(network: FaceCnn, crops: Crops, device: torch.device) -> np.ndarray:
     """Logits (N,) float64 of crops, as a scan computes them."""
-    detector = NetworkDetector(network, device)
+    detector = (CnnDetector if network.framing == "whole" else NetworkDetector)(network, device)
     try:
         return logit(detector.score([crops[i] for i in range(len(crops))]))
     finally:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from forensics.config import ScanConfig
-from forensics.detectors.cnn import load as load_cnn
+from forensics.detectors.cnn_network import NetworkDetector, load_network
 from forensics.detectors.model_set import load_model_set
 from forensics.faces.canonical import crop_face
 from forensics.faces.types import iou
@@ -96,7 +96,7 @@ def run(path, rounds, yunet):
     threads = torch.get_num_threads()
     times = sample_times(path)
     model_set, folder = load_model_set()
-    network = load_cnn(model_set, folder, torch.device("cpu"))
+    network = NetworkDetector(load_network(model_set, folder, "cnn", folded=False), torch.device("cpu"))
     detector = MTCNN(keep_all=True, post_process=False, device="cpu")
     configs = {"scan": ScanConfig(device="cpu")}
     if yunet:

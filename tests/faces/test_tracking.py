@@ -23,8 +23,8 @@ from forensics.faces.types import Face, iou
 from forensics.media.types import Sample
 
 WINDOW = KEYFRAME_EVERY * WINDOW_KEYFRAMES
-# Keyframes of the first three windows: every fourth, and the last of each window.
-KEYFRAMES = {0, 4, 8, 12, 16, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59}
+# Keyframes of the first five windows: every fourth, and the last of each window.
+KEYFRAMES = {0, 4, 8, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59}
 
 Script = Callable[[int], list[Face]]
 

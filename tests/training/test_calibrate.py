@@ -84,8 +84,10 @@ def test_a_detector_that_is_wrong_is_left_out():
     items = items_of(("a", 0, 500), ("a", 1, 500))
     good, bad = gaussian_logits(items, 1.0, 3), -0.2 * gaussian_logits(items, 1.0, 4)
     found = fit_calibration({"bad": bad, "good": good}, items)
-    assert set(found.coefficients) == {"good"}
-    assert found.coefficients == fit_calibration({"good": good}, items).coefficients
+    alone = fit_calibration({"good": good}, items)
+    assert found.coefficients == {"bad": 0.0, **alone.coefficients}
+    assert found.intercept == alone.intercept
+    assert fit_calibration({"bad": bad}, items).coefficients == {"bad": 0.0}
 
 
 def test_separable_scores_stay_finite():
@@ -125,14 +127,15 @@ def test_thresholds_keep_their_rates_in_every_family(seed, fpr, fnr, has_ties):
 
 def test_the_thresholds_are_the_tightest_that_do():
     items = items_of(("a", 0, 100), ("a", 1, 100))
-    probabilities = np.concatenate([np.arange(100) / 200, 0.5 + np.arange(100) / 200])
-    found = choose_thresholds(probabilities, items, 0.05, 0.10)
-    assert int((probabilities[:100] >= found.fake).sum()) in (4, 5)
-    # Fakes begin where reals end: `real` would overtake `fake` and stops below it.
-    assert found.real < found.fake
+    separate = np.concatenate([np.arange(100) / 200, 0.5 + np.arange(100) / 200])
+    found = choose_thresholds(separate, items, 0.05, 0.10)
+    # Both rates hold well beyond one half, where a threshold would contradict its probability: it stops there.
+    assert found.fake == 0.5
+    assert found.real == np.nextafter(0.5, 0.0)
     overlapping = np.concatenate([np.arange(100) / 100, np.arange(100) / 100])
     found = choose_thresholds(overlapping, items, 0.05, 0.10)
     assert int((overlapping[100:] <= found.real).sum()) == 10
+    assert int((overlapping[:100] >= found.fake).sum()) in (4, 5)
     assert found.real < 0.5 < found.fake
 
 
