@@ -229,11 +229,21 @@ def _verdict(found: Findings, bank: DetectorBank, prior: float) -> VerdictPart:
         probability=_rounded(decision.probability),
         prior=prior,
         likelihood_ratio=_rounded(decision.likelihood_ratio),
-        reasons=list(decision.reasons),
+        reasons=[*decision.reasons, *_damage(found.media)],
         top_track=decision.top_track,
         key_moment_s=decision.key_moment_s,
         operating_point=bank.operating_point,
     )
+
+
+def _damage(media: MediaPart | None) -> list[str]:
+    """What a reader of the verdict must know of a file that could not be read as a whole."""
+    if media is None or media.is_complete or not media.errors:
+        return []
+    return [
+        f"the file is damaged or cut off ({media.errors[0]}): the verdict rests on {media.frames_decoded} decoded frames "
+        f"of {media.frames_found}, {media.frames_analysed} of them analysed"
+    ]
 
 
 def _opinions(found: Findings, bank: DetectorBank) -> list[DetectorPart]:

@@ -334,4 +334,6 @@ def _too_large(width: int, height: int, limits: MediaLimits) -> MediaError:
 
 
 def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    # FFmpeg's own words where there are some, without the number and the descriptor that surround them.
+    words = str(getattr(error, "strerror", None) or error)
+    return (" ".join(words.split()) or type(error).__name__)[:200]
