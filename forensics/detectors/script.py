@@ -4,18 +4,17 @@ It runs in a process of its own that is kept between files, with a time limit fo
 outside [0, 1] is the outcome `detector_error` of that file. The code is the user's own and is trusted as such.
 """
 
-import contextlib
 import json
 import math
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from forensics.common.errors import DetectorError, UsageError
+from forensics.common.processes import end_group
 
 
 class ScriptDetector:
@@ -46,12 +45,7 @@ class ScriptDetector:
         """End the process."""
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end_group(process)
 
     def _ask(self, path: Path) -> dict[str, object]:
         if self._process is None:

@@ -31,6 +31,7 @@ from pydantic import TypeAdapter
 
 from forensics.common.errors import MediaError
 from forensics.common.outcomes import Outcome
+from forensics.common.processes import end_group
 from forensics.media.child import EXIT_MEMORY, LENGTHS
 from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits, Sample, Sampling
 
@@ -105,12 +106,7 @@ class MediaReader:
         if process is None or (only is not None and process is not only):
             return
         self._process, self._is_ready = None, False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        end_group(process)
 
 
 class MediaStream:
