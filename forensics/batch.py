@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forensics import __version__
-from forensics.common.files import sha256_of_file
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
-from forensics.config import ScanConfig, options_hash
+from forensics.config import ScanConfig
 from forensics.environment import describe_environment
 from forensics.inputs import Input, Unusable
+from forensics.recording import hash_or_none
 from forensics.report.html import IndexEntry, render_index, render_page
 from forensics.report.record import ClockPart, InputPart, Record
 from forensics.report.store import OutputFolder, record_key
@@ -67,7 +67,8 @@ def _finish_each(
 ) -> Iterator[Finished]:
     for entry in inputs:
         describe(entry.shown)
-        key = _key(entry, scanner) if folder and isinstance(entry, Input) else None
+        digest = hash_or_none(entry.path) if isinstance(entry, Input) else None
+        key = _key(entry, digest, scanner) if folder and digest else None
         companions = (".html",) if _wants(config, "html") else ()
         if folder and key and config.resume and not config.force:
             stored = folder.stored(key, companions)
@@ -75,16 +76,18 @@ def _finish_each(
                 progress.say(f"{entry.shown}: unchanged, its record is reused (--force analyses again)")
                 yield Finished(stored, folder.stem_of(key), is_reused=True)
                 continue
-        result = _scan(entry, scanner, config, describe)
+        result = _scan(entry, digest, scanner, config, describe)
         if config.verbose:
             for line in _details(result.record):
                 progress.say(line)
         yield Finished(result.record, _store(result, key, folder, config) if folder else None)
 
 
-def _scan(entry: Input | Unusable, scanner: Scanner, config: ScanConfig, describe: Callable[[str], None]) -> ScanResult:
+def _scan(
+    entry: Input | Unusable, digest: str | None, scanner: Scanner, config: ScanConfig, describe: Callable[[str], None]
+) -> ScanResult:
     if isinstance(entry, Unusable):
-        return ScanResult(_unusable_record(entry, config, str(scanner.device)), [], {})
+        return ScanResult(_unusable_record(entry, scanner), [], {})
     frames = 0
 
     def on_sample(count: int) -> None:
@@ -92,7 +95,7 @@ def _scan(entry: Input | Unusable, scanner: Scanner, config: ScanConfig, describ
         frames += count
         describe(f"{entry.path.name[:20]} · {frames} frames")
 
-    return scanner.scan(entry.path, entry.shown, on_sample, explain=_wants(config, "html"))
+    return scanner.scan(entry.path, entry.shown, on_sample, explain=_wants(config, "html"), sha256=digest)
 
 
 def _store(result: ScanResult, key: str | None, folder: OutputFolder, config: ScanConfig) -> str:
@@ -106,13 +109,7 @@ def _store(result: ScanResult, key: str | None, folder: OutputFolder, config: Sc
     return stem
 
 
-def _key(entry: Input, scanner: Scanner) -> str | None:
-    try:
-        if not entry.path.is_file():  # a pipe or a device would be read for ever
-            return None
-        digest = sha256_of_file(entry.path)
-    except OSError:
-        return None
+def _key(entry: Input | Unusable, digest: str, scanner: Scanner) -> str:
     return record_key(digest, entry.shown, scanner.options_sha256, scanner.weights_sha256, __version__)
 
 
@@ -122,12 +119,11 @@ def _wants(config: ScanConfig, name: str) -> bool:
     return config.output is not None and (not chosen or name in chosen)
 
 
-def _unusable_record(entry: Unusable, config: ScanConfig, device: str) -> Record:
+def _unusable_record(entry: Unusable, scanner: Scanner) -> Record:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    options = config.analysis_options()
-    shown = entry.shown
+    shown, view = entry.shown, scanner.config.view
     return Record(
-        input=InputPart(name=shown, path=shown, size_bytes=None, sha256=None, sha256_after=None, view=config.view),
+        input=InputPart(name=shown, path=shown, size_bytes=None, sha256=None, sha256_after=None, view=view),
         outcome=Outcome.UNREADABLE,
         message=entry.message,
         hint=entry.hint,
@@ -137,9 +133,9 @@ def _unusable_record(entry: Unusable, config: ScanConfig, device: str) -> Record
         tracks=[],
         moments=[],
         model=None,
-        environment=describe_environment(device),
-        configuration=options,
-        configuration_sha256=options_hash(options),
+        environment=describe_environment(str(scanner.device)),
+        configuration=scanner.options,
+        configuration_sha256=scanner.options_sha256,
         clock=ClockPart(started_utc=now, finished_utc=now, wall_s=0.0, stages_s={}),
     )
 

@@ -15,6 +15,7 @@ from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file, sha256_of_text
 
 Format = Literal["table", "json", "html", "csv"]
+Options = dict[str, str | int | float | bool | list[str] | None]
 
 
 def _analysis(default: Any, description: str, **constraints: Any) -> Any:
@@ -61,9 +62,9 @@ class ScanConfig(BaseModel):
     verbose: bool = Field(False, description="say more on standard error")
     quiet: bool = Field(False, description="say nothing on standard error but errors")
 
-    def analysis_options(self) -> dict[str, str | int | float | bool | list[str] | None]:
+    def analysis_options(self) -> Options:
         """The options that decide what a record says, with the user's own files by their contents' hash."""
-        chosen: dict[str, str | int | float | bool | list[str] | None] = {}
+        chosen: Options = {}
         for name, field in type(self).model_fields.items():
             if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
                 value = getattr(self, name)

@@ -1,6 +1,5 @@
 """What the pipeline found -> the record. Only assembles: nothing is measured or decided here."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from forensics.common.errors import MediaError
 from forensics.common.files import sha256_of_file
 from forensics.common.outcomes import Outcome
 from forensics.common.text import printable
-from forensics.config import ScanConfig, options_hash
+from forensics.config import Options, ScanConfig, options_hash
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import DESCRIPTION, Domain, ModelSet
 from forensics.detectors.protocol import Crop, sigmoid
@@ -20,6 +19,7 @@ from forensics.environment import describe_environment
 from forensics.faces.tracking import Observation
 from forensics.media.reader import MediaStream
 from forensics.media.sniff import extension_fits
+from forensics.report.pictures import pixels_sha256
 from forensics.report.record import (
     ClockPart,
     DetectorPart,
@@ -110,16 +110,19 @@ class Findings:
 def make_record(
     found: Findings,
     config: ScanConfig,
+    options: Options,
     bank: DetectorBank,
     model: ModelPart | None,
     domain: Domain,
     device: str,
     clock: ClockPart,
 ) -> Record:
-    """The record of one file. Where analysing it failed, it holds what was known before and no scores."""
+    """The record of one file. Where analysing it failed, it holds what was known before and no scores.
+
+    options: the configuration's `analysis_options`, resolved once for all files.
+    """
     outcome, message, hint = _outcome(found, bank)
     failed = not outcome.analysed
-    options = config.analysis_options()
     return Record(
         input=_input(found, config),
         outcome=outcome,
@@ -180,12 +183,13 @@ def model_part(model_set: ModelSet, description_sha256: str) -> ModelPart:
 
 def moment_part(track: int, logit: float, timestamp_s: float, crop: Crop) -> MomentPart:
     """A sample that the report shows."""
-    digest = hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest()
-    return MomentPart(track=track, timestamp_s=timestamp_s, probability=probability_of(logit), crop_sha256=digest)
+    return MomentPart(
+        track=track, timestamp_s=timestamp_s, probability=probability_of(logit), crop_sha256=pixels_sha256(crop)
+    )
 
 
 def hash_or_none(path: Path) -> str | None:
-    """SHA-256 of a regular file, None where it cannot be read."""
+    """SHA-256 of a regular file, None where it cannot be read (a pipe or a device would be read for ever)."""
     try:
         return sha256_of_file(path) if path.is_file() else None
     except OSError:

@@ -97,12 +97,13 @@ class Scanner:
             names = [name for name in config.detector if not name.endswith(".py")]
             self.bank = DetectorBank(names, self.model_set, self._folder, self.device)
             self.faces = _load_face_detector(config, self.device) if names and config.view == "scene" else None
+            # What decides a record beside the file, and with it the keys under which it may be reused.
+            self.options = config.analysis_options()
+            self.options_sha256 = options_hash(self.options)
+            self.weights_sha256 = sha256_of_file(self._folder / DESCRIPTION)
         except BaseException:
             self.close()
             raise
-        # The keys under which a record may be reused.
-        self.options_sha256 = options_hash(config.analysis_options())
-        self.weights_sha256 = sha256_of_file(self._folder / DESCRIPTION)
 
     def __enter__(self) -> Self:
         return self
@@ -124,12 +125,15 @@ class Scanner:
         shown_path: str | None = None,
         on_sample: Callable[[int], None] = lambda _count: None,
         explain: bool = True,
+        sha256: str | None = None,
     ) -> ScanResult:
         """Analyse one file. Never raises for what the file is or does: that is its outcome.
 
-        `on_sample` is told of each analysed frame; `explain` = False leaves out the pictures and heatmaps of its moments.
+        `on_sample` is told of each analysed frame; `explain` = False leaves out the pictures and heatmaps of its moments;
+        `sha256` is the file's, where the caller has just computed it.
         """
-        return _Run(self, Findings(path, shown_path or str(path), hash_or_none(path))).result(on_sample, explain)
+        found = Findings(path, shown_path or str(path), sha256 or hash_or_none(path))
+        return _Run(self, found).result(on_sample, explain)
 
 
 class _Run:
@@ -157,7 +161,7 @@ class _Run:
         scanner = self._scanner
         model = model_part(scanner.model_set, scanner.weights_sha256) if self._bank.opinions else None
         domain, device = scanner.model_set.domain, str(scanner.device)
-        record = make_record(found, self._config, self._bank, model, domain, device, self._clock())
+        record = make_record(found, self._config, scanner.options, self._bank, model, domain, device, self._clock())
         return ScanResult(record, pictures, self._top_logits())
 
     def _follow_and_score(self, on_sample: Callable[[int], None]) -> None:

@@ -57,7 +57,7 @@ def follow_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[
     for window in _windows(samples):
         entries = [_Entry(sample, make_thumbnail(sample.pixels)) for sample in window]
         for earlier, later in zip([carried, *entries], entries, strict=False):
-            later.is_after_cut = earlier is not None and _differ(earlier.thumbnail, later.thumbnail)
+            later.is_after_cut = earlier is not None and is_cut(earlier.thumbnail, later.thumbnail)
         keys = entries[KEYFRAME_EVERY - 1 :: KEYFRAME_EVERY] if carried else entries[::KEYFRAME_EVERY]
         if entries[-1] not in keys:
             keys = [*keys, entries[-1]]
@@ -160,18 +160,14 @@ def _landmark_shift(a: Face, b: Face) -> float:
     return float(np.linalg.norm(a.landmarks - b.landmarks, axis=1).mean()) / max(a.size_px, b.size_px, 1.0)
 
 
-def is_cut(earlier: Frame, later: Frame) -> bool:
-    """Whether two successive samples show different scenes (a change of frame size is a cut too)."""
-    return _differ(make_thumbnail(earlier), make_thumbnail(later))
-
-
 def make_thumbnail(frame: Frame) -> Thumbnail:
     """What cuts are found by: the frame's size and its luma, reduced to CUT_SIZE."""
     reduced = cv2.resize(frame, CUT_SIZE, interpolation=cv2.INTER_AREA)
     return Thumbnail(frame.shape[:2], np.asarray(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), np.int16))
 
 
-def _differ(earlier: Thumbnail, later: Thumbnail) -> bool:
+def is_cut(earlier: Thumbnail, later: Thumbnail) -> bool:
+    """Whether two successive samples show different scenes (a change of frame size is a cut too)."""
     if earlier.frame_size != later.frame_size:
         return True
     difference = float(np.abs(earlier.luma - later.luma).mean())

@@ -12,6 +12,7 @@ from forensics.common.metrics import Estimate, auc_with_interval, share_with_int
 from forensics.common.operating_point import OperatingPoint
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
+from forensics.detectors.protocol import sigmoid
 from forensics.scan import Scanner
 
 
@@ -70,7 +71,7 @@ def metrics_of(scored: ScoredItems, points: dict[str, OperatingPoint], seed: int
     """Per opinion and data set: AUC with its interval by source, error rates at the thresholds, coverage."""
     found: dict[str, object] = {}
     for name, logits in scored.logits.items():
-        probabilities = 1 / (1 + np.exp(-logits))
+        probabilities = sigmoid(logits)
         blocks: dict[str, object] = {}
         for dataset in sorted({*(item.dataset for item in scored.items), *scored.missed}):
             blocks[dataset] = _block(scored, dataset, logits, probabilities, points.get(name), seed)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from forensics.detectors import cnn, texture
-from forensics.detectors.cnn_network import FaceCnn, resize
+from forensics.detectors.cnn import CnnDetector
+from forensics.detectors.cnn_network import FaceCnn, NetworkDetector, resize
 from forensics.detectors.devices import to_tensor
+from forensics.detectors.texture import TextureDetector
 from forensics.faces.types import Frame
 from forensics.training.augment import augment, augment_tile
 from forensics.training.config import TrainConfig
@@ -18,7 +19,7 @@ from forensics.training.config import TrainConfig
 class Head:
     """One network of the recipe; `view` makes the network's input (3, input_px, input_px) of a training crop."""
 
-    name: str
+    detector: type[NetworkDetector]  # what its network is scored as
     framing: str
     input_px: int  # in training
     scored_px: int  # in use
@@ -29,6 +30,11 @@ class Head:
     family_cap: int | None
     view: Callable[[Frame, int, np.random.Generator], torch.Tensor]
 
+    @property
+    def name(self) -> str:
+        """The detector's."""
+        return self.detector.name
+
     def network(self, config: TrainConfig) -> FaceCnn:
         """The network before its first step, with a head that is not set yet."""
         return FaceCnn(config.backbone, self.scored_px, self.framing)
@@ -37,7 +43,7 @@ class Head:
 def heads_of(config: TrainConfig) -> list[Head]:
     """The heads that a configuration asks for."""
     whole = Head(
-        cnn.NAME,
+        CnnDetector,
         "whole",
         config.input_px,
         config.input_px,
@@ -52,7 +58,7 @@ def heads_of(config: TrainConfig) -> list[Head]:
         return [whole]
     # Families count the same here: the finest traces are learnt from the small sets or not at all.
     tile = Head(
-        texture.NAME,
+        TextureDetector,
         "tile",
         config.texture_px,
         config.texture_scored_px,

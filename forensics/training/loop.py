@@ -19,8 +19,7 @@ from forensics.common.files import sha256_of_text, write_atomic
 from forensics.common.metrics import auc
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
-from forensics.detectors.cnn import CnnDetector
-from forensics.detectors.cnn_network import FaceCnn, NetworkDetector
+from forensics.detectors.cnn_network import FaceCnn
 from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
@@ -135,7 +134,7 @@ class CnnTrainer:
     def _validate(self, dev: Crops, epoch: int) -> None:
         current = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
-        logits = score_crops(self.network, dev, self._device)
+        logits = score_crops(self._head, self.network, dev, self._device)
         self.network.load_state_dict(current)
         row: dict[str, float] = {"step": self.step, "epoch": epoch}
         labels = np.array([item.label for item in dev.items])
@@ -206,9 +205,9 @@ class CnnTrainer:
         self._progress.say(f"{self._head.name}: resumed at step {self.step}")
 
 
-def score_crops(network: FaceCnn, crops: Crops, device: torch.device) -> np.ndarray:
+def score_crops(head: Head, network: FaceCnn, crops: Crops, device: torch.device) -> np.ndarray:
     """Logits (N,) float64 of crops, as a scan computes them."""
-    detector = (CnnDetector if network.framing == "whole" else NetworkDetector)(network, device)
+    detector = head.detector(network, device)
     try:
         return logit(detector.score([crops[i] for i in range(len(crops))]))
     finally:

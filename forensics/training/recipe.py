@@ -29,6 +29,7 @@ from forensics.detectors.model_set import (
     ModelSet,
     WeightFile,
 )
+from forensics.detectors.protocol import sigmoid
 from forensics.faces.mtcnn import MtcnnDetector
 from forensics.scan import Scanner
 from forensics.training.calibrate import (
@@ -105,7 +106,7 @@ def run_recipe(
     if test_items:
         scored = score_items(test_items, output, (DEFAULT_DETECTOR, *names), config.threads, progress)
         points = {
-            name: operating_point(thresholds[name], 1 / (1 + np.exp(-logits)), scored.items, _test_set(test_items))
+            name: operating_point(thresholds[name], sigmoid(logits), scored.items, _test_set(test_items))
             for name, logits in scored.logits.items()
         }
         metrics["test"] = metrics_of(scored, points, config.seed)
@@ -154,7 +155,7 @@ def _fit_spectrum(train: Crops, progress: Progress) -> dict[str, np.ndarray]:
 
 
 def _thresholds(calibration: Calibration, scored: ScoredItems, config: TrainConfig) -> Thresholds:
-    probabilities = 1 / (1 + np.exp(-calibration.fuse(scored.logits)))
+    probabilities = sigmoid(calibration.fuse(scored.logits))
     return choose_thresholds(probabilities, scored.items, config.false_positive_rate, config.false_negative_rate)
 
 

@@ -210,7 +210,7 @@ def test_too_few_crops_for_a_batch_are_a_typed_error(crops, tmp_path):
 def test_it_learns_what_is_easy(crops, tmp_path):
     config = CONFIG.model_copy(update={"epochs": 20, "ema_decay": 0.5})
     trainer = train(crops, tmp_path, config)
-    logits = score_crops(trainer.network, crops, CPU)
+    logits = score_crops(head_of(CONFIG), trainer.network, crops, CPU)
     labels = np.array([item.label for item in crops.items])
     assert logits[labels == 1].mean() > logits[labels == 0].mean() + 0.5
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -218,7 +218,7 @@ def test_it_learns_what_is_easy(crops, tmp_path):
 
 
 def test_a_network_begins_undecided(crops):
-    assert (score_crops(initial_network(CONFIG, head_of(CONFIG)), crops, CPU) == 0).all()
+    assert (score_crops(head_of(CONFIG), initial_network(CONFIG, head_of(CONFIG)), crops, CPU) == 0).all()
 
 
 def test_a_position_in_an_epoch_does_not_depend_on_where_it_began(crops):
