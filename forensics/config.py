@@ -7,12 +7,13 @@ they are unchanged.
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file, sha256_of_text
+from forensics.detectors.peer_weights import split_name, with_weights
 
 Format = Literal["table", "json", "html", "csv"]
 Options = dict[str, str | int | float | bool | list[str] | None]
@@ -29,10 +30,13 @@ class ScanConfig(BaseModel):
 
     detector: tuple[str, ...] = _analysis(
         ("default",),
-        "default (the calibrated fusion), a detector's name, or FILE.py with predict(path) -> float; may be repeated",
+        "default (the calibrated fusion), a detector's name, NAME@FILE with its authors' weights, or FILE.py with "
+        "predict(path) -> float; may be repeated",
     )
     weights: Path | None = Field(
-        None, description="folder with model.json and its files, instead of the shipped weights"
+        None,
+        description="folder with model.json and its files, instead of the shipped weights; or FILE.h5, published weights "
+        "of the --detector whose layers they are",
     )
     view: Literal["scene", "face"] = _analysis(
         "scene", "scene: look for faces; face: each picture is a face crop in the canonical frame already"
@@ -69,9 +73,18 @@ class ScanConfig(BaseModel):
             if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
                 value = getattr(self, name)
                 chosen[name] = list(value) if isinstance(value, tuple) else value
-        chosen["detector"] = [_by_content(Path(name)) if name.endswith(".py") else name for name in self.detector]
+        chosen["detector"] = [_detector_by_content(name) for name in self.detector]
         chosen["face_model"] = _by_content(self.face_model) if self.face_model else None
         return chosen
+
+    def with_files_attached(self) -> Self:
+        """Where `weights` is a file, the same with that file attached to its detector and the shipped set of weights.
+
+        Raises UsageError or WeightsError, as `forensics.detectors.peer_weights.with_weights` does.
+        """
+        if self.weights is None or not (self.weights.is_file() or self.weights.suffix == ".h5"):
+            return self
+        return self.model_copy(update={"detector": with_weights(self.detector, [self.weights]), "weights": None})
 
     def to_toml(self) -> str:
         """The configuration as a file that `--config` reads; options without a value are comments."""
@@ -102,6 +115,14 @@ def resolve_config(file: Path | None, given: dict[str, Any]) -> ScanConfig:
 def options_hash(options: dict[str, Any]) -> str:
     """SHA-256 of resolved options, in a canonical form."""
     return sha256_of_text(json.dumps(options, sort_keys=True))
+
+
+def _detector_by_content(name: str) -> str:
+    """A detector's name, with the hash of the file that the user brought for it."""
+    if name.endswith(".py"):
+        return _by_content(Path(name))
+    kind, file = split_name(name)
+    return name if file is None else f"{kind}@{_by_content(file)}"
 
 
 def _by_content(file: Path) -> str:

@@ -170,14 +170,14 @@ def media_part(stream: MediaStream, path: Path, analysed: int, breakdown: str = 
     )
 
 
-def model_part(model_set: ModelSet, description_sha256: str) -> ModelPart:
-    """The weights that were used, by hash."""
+def model_part(model_set: ModelSet, description_sha256: str, other_files: dict[str, str]) -> ModelPart:
+    """The weights that were used, by hash; other_files: those that are not of the set."""
     return ModelPart(
         name=model_set.name,
         version=model_set.version,
         licence=model_set.licence,
         trained_on=model_set.trained_on,
-        files={DESCRIPTION: description_sha256, **model_set.hashes},
+        files={DESCRIPTION: description_sha256, **model_set.hashes, **other_files},
     )
 
 

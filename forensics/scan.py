@@ -25,6 +25,7 @@ from forensics.config import ScanConfig, options_hash
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.devices import resolve_device
 from forensics.detectors.model_set import DESCRIPTION, load_model_set
+from forensics.detectors.peer_weights import file_hashes
 from forensics.detectors.protocol import Crop
 from forensics.detectors.script import ScriptDetector
 from forensics.faces.canonical import crop_face, middle_square
@@ -62,12 +63,13 @@ class ScanResult:
     """The record of one input, and what is not part of its JSON.
 
     pictures: what the page shows. top_logits: mean calibrated logit per opinion of the track with the highest primary
-    one, unrounded (empty without a track); calibration and benches read these.
+    one, unrounded (empty without a track); calibration and benches read these. logs: every track with its unrounded logits.
     """
 
     record: Record
     pictures: list[MomentPicture]
     top_logits: dict[str, float]
+    logs: tuple[TrackLog, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class Scanner:
     """Holds what is loaded once: weights, face detector, decoding child. Use as a context manager."""
 
     def __init__(self, config: ScanConfig) -> None:
-        self.config = config
+        self.config = config = config.with_files_attached()
         if config.threads:
             torch.set_num_threads(config.threads)
         self.device = resolve_device(config.device)
@@ -101,6 +103,7 @@ class Scanner:
             self.options = config.analysis_options()
             self.options_sha256 = options_hash(self.options)
             self.weights_sha256 = sha256_of_file(self._folder / DESCRIPTION)
+            self.peer_sha256 = file_hashes(names)
         except BaseException:
             self.close()
             raise
@@ -159,10 +162,11 @@ class _Run:
         except MediaError as error:
             found.error = error
         scanner = self._scanner
-        model = model_part(scanner.model_set, scanner.weights_sha256) if self._bank.opinions else None
+        hashes = scanner.weights_sha256, scanner.peer_sha256
+        model = model_part(scanner.model_set, *hashes) if self._bank.opinions else None
         domain, device = scanner.model_set.domain, str(scanner.device)
         record = make_record(found, self._config, scanner.options, self._bank, model, domain, device, self._clock())
-        return ScanResult(record, pictures, self._top_logits())
+        return ScanResult(record, pictures, self._top_logits(), tuple(log for _, log in sorted(found.tracks.items())))
 
     def _follow_and_score(self, on_sample: Callable[[int], None]) -> None:
         """Fill the tracks sample by sample; nothing but scores and a few crops outlives a window of frames.

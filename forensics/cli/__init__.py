@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from forensics.common.text import terminal_line
 # Name -> (module with `command`, line in --help).
 COMMANDS = {
     "scan": ("forensics.cli.scan", "Scan pictures and videos for deepfaked faces."),
+    "bench": ("eval.cli", "Measure detectors: benchmarks, robustness, attacks, test sets, audits."),
     "train": ("forensics.cli.train", "Train the detectors on manifests of labelled pictures."),
     "doctor": ("forensics.cli.doctor", "Check this installation: versions, devices, weights, a self-test."),
     "config": ("forensics.cli.config", "Print the resolved configuration of a scan as TOML."),
@@ -23,23 +25,27 @@ BROKEN_PIPE = 141
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name; imports one when it is used."""
+    """Knows its commands by name, as in COMMANDS; imports one when it is used."""
+
+    def __init__(self, *args: Any, commands_by_name: dict[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known = commands_by_name
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._known)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._known:
             return None
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = import_module(self._known[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self._known.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, commands_by_name=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="forensics")
 def cli() -> None:
     """Find deepfakes in videos and images, and know how far to trust the answer.

@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from forensics.common.errors import UsageError
 
 SHORT = {"verbose": "-v", "quiet": "-q", "output": "-o"}
+# Options whose values are names, never paths: several may stand in one, with commas between them.
+COMMA_LISTS = {"format", "detectors"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,10 +30,10 @@ def options_of(model: type[BaseModel], skip: tuple[str, ...] = ()) -> Callable[[
 
 
 def given_values(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given on the command line; `--format json,html` is split at its commas."""
+    """The options that were given on the command line; lists such as `--format json,html` are split at their commas."""
     given = {name: value for name, value in values.items() if value is not None and value != ()}
-    if "format" in given:
-        given["format"] = tuple(part.strip() for text in given["format"] for part in text.split(",") if part.strip())
+    for name in COMMA_LISTS & given.keys():
+        given[name] = tuple(part.strip() for text in given[name] for part in text.split(",") if part.strip())
     return given
 
 
@@ -72,7 +74,14 @@ def _kind(annotation: Any) -> Any:
 
 
 def _metavar(kind: Any, name: str) -> str | None:
-    special = {"detector": "NAME|FILE.py", "format": "LIST", "output": "DIR", "weights": "DIR", "face_model": "FILE"}
+    special = {
+        "detector": "NAME|NAME@FILE|FILE.py",
+        "detectors": "LIST",
+        "format": "LIST",
+        "output": "DIR",
+        "weights": "DIR|FILE.h5",
+        "face_model": "FILE",
+    }
     return special.get(name) if kind is str else None
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,13 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from forensics.batch import Finished
+from forensics.cli.lines import PIPED_WIDTH, print_lines
 from forensics.common.text import terminal_line
 from forensics.report.record import Record
 from forensics.report.summary import moment_text, reason_text, verdict_text
 
 STYLES = {"likely fake": "bold red", "likely real": "green", "inconclusive": "yellow", "not analysed": "dim"}
-# Wide enough for every cell of a piped table: no line is wrapped or cut there.
-PIPED_WIDTH = 10_000
 
 
 def print_table(done: Sequence[Finished], output: Path | None) -> None:
@@ -45,13 +44,6 @@ def print_table(done: Sequence[Finished], output: Path | None) -> None:
             console.print(table)
         print_lines(line.rstrip() for line in capture.get().splitlines())
     console.print(_footer([finished.record for finished in done], output), style="dim" if is_terminal else None)
-
-
-def print_lines(lines: Iterable[str]) -> None:
-    """Lines on standard output, without the padding that a table gives them."""
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def _row(record: Record, is_terminal: bool, is_reused: bool) -> list[Text]:

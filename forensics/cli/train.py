@@ -13,13 +13,21 @@ EPILOG = """\b
 Examples:
   forensics train --data faces/manifest.csv --output runs/first
   forensics train --data a/manifest.csv --data b/manifest.csv --output runs/two --epochs 8
+  forensics train --data faces/manifest.csv --output runs/peers --detectors meso4,durall
   forensics scan clip.mp4 --weights runs/first
 
 \b
 A manifest is a CSV with the columns path,label,dataset,source,split,view:
 label 1 = fake; split train (to fit), dev (calibration, thresholds), test
 (figures only); view face (already a face crop) or scene. The same command
-with the same options resumes a run that was stopped.
+with the same options resumes a run that was stopped; with more --detectors
+than before it trains the new networks only.
+
+\b
+Detectors: cnn, texture and spectrum are this tool's own and are fused into
+`default`. durall, frank (linear models on spectra) and meso4, mesoinception4
+(small networks) are published methods, trained alike to be compared with; a
+set of these alone has no `default`: scan with --detector NAME.
 """
 
 
@@ -32,8 +40,8 @@ with the same options resumes a run that was stopped.
 def command(data: tuple[str, ...], output: str, licence: str, quiet: bool, **values: Any) -> None:
     """Train the detectors on manifests of labelled pictures.
 
-    Cuts face crops as scanning does, trains the CNN and the spectrum detector on the train split, fits fusion,
-    calibration and thresholds on the dev split, and measures on the test split. Prints the figures.
+    Cuts face crops as scanning does, trains the --detectors on the train split, fits fusion, calibration and
+    thresholds on the dev split, and measures on the test split. Prints the figures.
     """
     from pydantic import ValidationError
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forensics.common.errors import DetectorError, WeightsError
+from forensics.common.errors import DetectorError, UsageError, WeightsError
 from forensics.common.operating_point import OperatingPoint
 from forensics.detectors.model_set import DEFAULT_DETECTOR, Calibration, ModelSet
+from forensics.detectors.peer_weights import shown_name
 from forensics.detectors.protocol import Crop, Detector, Explainer, logit
 from forensics.detectors.registry import load_detector
 
@@ -28,8 +29,9 @@ class Opinion:
 class DetectorBank:
     """Loads what `names` ask for; `default` stands for the fusion and brings its members along.
 
+    A detector with a file of its own, `meso4@path/Meso4_DF.h5`, gives the opinion `meso4@Meso4_DF`, never calibrated.
     `primary` is the first calibrated opinion that was asked for: the one that the verdict rests on; None without any.
-    Raises UsageError for unknown names and WeightsError for weights that do not fit.
+    Raises UsageError for unknown names or two files of one name, and WeightsError for weights that do not fit.
     """
 
     def __init__(self, names: Sequence[str], model_set: ModelSet, folder: Path, device: torch.device) -> None:
@@ -39,12 +41,14 @@ class DetectorBank:
                 f"the weights in {folder} have no fusion '{DEFAULT_DETECTOR}'", "name a --detector, or train again"
             )
         members = list(fusion.coefficients) if fusion else []
-        wanted = list(dict.fromkeys([*members, *(name for name in names if name != DEFAULT_DETECTOR)]))
-        self._detectors: dict[str, Detector] = {name: load_detector(name, model_set, folder, device) for name in wanted}
+        wanted = _by_shown_name([*members, *(name for name in names if name != DEFAULT_DETECTOR)])
+        self._detectors: dict[str, Detector] = {
+            shown: load_detector(name, model_set, folder, device) for shown, name in wanted.items()
+        }
         self._calibrations: dict[str, Calibration] = {
             name: calibration
             for name, calibration in model_set.calibrations.items()
-            if name in wanted or (fusion and name == DEFAULT_DETECTOR)
+            if wanted.get(name) == name or (fusion and name == DEFAULT_DETECTOR)
         }
         self.opinions = [
             *(
@@ -81,6 +85,17 @@ class DetectorBank:
             if isinstance(detector, Explainer):
                 return list(detector.explain(crops))
         return [None] * len(crops)
+
+
+def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
+    """What each detector is called in reports -> its name; each once. Raises UsageError where two would be called alike."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        shown = shown_name(name)
+        if shown in found:
+            raise UsageError(f"{found[shown]} and {name} would both be reported as {shown}", "rename one of the files")
+        found[shown] = name
+    return found
 
 
 def _checked(name: str, scores: NDArray[np.float64], n: int) -> NDArray[np.float64]:

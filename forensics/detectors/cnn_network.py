@@ -39,8 +39,34 @@ MIN_TILE_PX = 32
 BATCH = 16
 
 
-class FaceCnn(nn.Module):
-    """Logit of a face crop: greater = more likely fake."""
+class FaceNetwork(nn.Module):
+    """Logit of a face crop, greater = more likely fake, in three steps that scoring and training share."""
+
+    input_px: int
+
+    def frame(self, x: torch.Tensor) -> torch.Tensor:
+        """What the network sees of pictures (N, 3, H, W) in [0, 1] of one size."""
+        raise NotImplementedError
+
+    def features(self, framed: torch.Tensor) -> torch.Tensor:
+        """Last feature maps (N, C, h, w) of framed pictures."""
+        raise NotImplementedError
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (N,) of feature maps."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, str | int | float]:
+        """What model.json must say of it, so that the same network is built again."""
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N,) of pictures (N, 3, H, W) float in [0, 1]; differentiable in x."""
+        return self.head(self.features(self.frame(x)))
+
+
+class FaceCnn(FaceNetwork):
+    """A timm backbone with one logit."""
 
     def __init__(
         self,
@@ -73,9 +99,9 @@ class FaceCnn(nn.Module):
         logits: torch.Tensor = self.backbone.forward_head(features)  # type: ignore[operator]
         return logits.flatten()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N,) of pictures (N, 3, H, W) float in [0, 1]; differentiable in x."""
-        return self.head(self.features(self.frame(x)))
+    def settings(self) -> dict[str, str | int | float]:
+        """Architecture, input side and framing."""
+        return {"backbone": self.backbone_name, "input_px": self.input_px, "framing": self.framing}
 
 
 def resize(x: torch.Tensor, side: int) -> torch.Tensor:
@@ -98,14 +124,14 @@ def middle_tile(x: torch.Tensor, max_px: int) -> torch.Tensor:
 
 
 class NetworkDetector:
-    """A `FaceCnn` behind the detector's protocol; float32 on the CPU, autocast on a GPU."""
+    """A `FaceNetwork` behind the detector's protocol; float32 on the CPU, autocast on a GPU."""
 
     name = ""
     description = ""
     # Whether the logit is the mean over the crop and its mirror image: a face has no preferred side.
     averages_mirror = False
 
-    def __init__(self, network: FaceCnn, device: torch.device) -> None:
+    def __init__(self, network: FaceNetwork, device: torch.device) -> None:
         self._device = device
         self._network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
@@ -148,8 +174,7 @@ def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = Tr
         network = FaceCnn(
             str(settings["backbone"]), int(settings["input_px"]), framing=str(settings.get("framing", "whole"))
         )
-        state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
-        network.load_state_dict(state)
+        load_state(network, path)
         if folded:
             fold_norms(network.eval())
     except Exception as error:
@@ -158,6 +183,12 @@ def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = Tr
             "reinstall the package, or train again",
         ) from error
     return network
+
+
+def load_state(network: nn.Module, path: Path) -> None:
+    """Fill a network from a file of `save_network`; whatever safetensors or torch raise where it does not fit."""
+    state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    network.load_state_dict(state)
 
 
 def fold_norms(module: nn.Module) -> None:
@@ -175,7 +206,7 @@ def fold_norms(module: nn.Module) -> None:
         fold_norms(child)
 
 
-def save_network(network: FaceCnn, folder: Path, name: str) -> WeightFile:
+def save_network(network: FaceNetwork, folder: Path, name: str) -> WeightFile:
     """Write a network as fp16 safetensors and describe the file."""
     file = f"{name}.safetensors"
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
@@ -183,9 +214,4 @@ def save_network(network: FaceCnn, folder: Path, name: str) -> WeightFile:
     save_file(state, temporary)
     temporary.chmod(0o644)  # safetensors leaves it to its owner alone
     temporary.replace(folder / file)
-    settings: dict[str, str | int | float] = {
-        "backbone": network.backbone_name,
-        "input_px": network.input_px,
-        "framing": network.framing,
-    }
-    return WeightFile(file=file, sha256=sha256_of_file(folder / file), settings=settings)
+    return WeightFile(file=file, sha256=sha256_of_file(folder / file), settings=network.settings())

@@ -1,4 +1,7 @@
-"""Detectors by name: built-in ones, and those that installed packages offer under the entry point `forensics.detectors`."""
+"""Detectors by name: built-in ones, and those that installed packages offer under the entry point `forensics.detectors`.
+
+A built-in detector whose authors published weights may be named with a file of them: `meso4@path/Meso4_DF.h5`.
+"""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -9,15 +12,20 @@ import torch
 
 from forensics.common.errors import UsageError
 from forensics.detectors.model_set import ModelSet
+from forensics.detectors.peer_weights import split_name
 from forensics.detectors.protocol import Detector
 
 ENTRY_POINT_GROUP = "forensics.detectors"
 
-# Name -> module with `load(model_set, folder, device) -> Detector`. Imported when asked for.
+# Name -> module:function(model_set, folder, device) -> Detector. Imported when asked for.
 BUILT_IN = {
-    "cnn": "forensics.detectors.cnn",
-    "texture": "forensics.detectors.texture",
-    "spectrum": "forensics.detectors.spectrum",
+    "cnn": "forensics.detectors.cnn:load",
+    "texture": "forensics.detectors.texture:load",
+    "spectrum": "forensics.detectors.spectrum:load",
+    "durall": "forensics.detectors.durall:load",
+    "frank": "forensics.detectors.frank:load",
+    "meso4": "forensics.detectors.mesonet:load_meso4",
+    "mesoinception4": "forensics.detectors.mesonet:load_mesoinception4",
 }
 
 
@@ -27,9 +35,18 @@ def detector_names() -> list[str]:
 
 
 def load_detector(name: str, model_set: ModelSet, folder: Path, device: torch.device) -> Detector:
-    """A detector by name. Raises UsageError for an unknown name, WeightsError for weights that do not fit."""
+    """A detector by name or NAME@FILE.
+
+    Raises UsageError for an unknown name or a file that is not there, WeightsError for weights that do not fit.
+    """
+    kind, file = split_name(name)
+    if file is not None:
+        from forensics.detectors.mesonet import load_published
+
+        return load_published(kind, file, device)
     if name in BUILT_IN:
-        load: Callable[[ModelSet, Path, torch.device], Detector] = import_module(BUILT_IN[name]).load
+        module, function = BUILT_IN[name].split(":")
+        load: Callable[[ModelSet, Path, torch.device], Detector] = getattr(import_module(module), function)
         return load(model_set, folder, device)
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         detector = point.load()()

@@ -42,13 +42,12 @@ def canonical_square(landmarks: NDArray[np.float32]) -> tuple[float, float, floa
     return float(middle_x - side / 2), float(middle_y - side / 2), side
 
 
-def crop_square(frame: Frame, left: float, top: float, side: float) -> Frame:
-    """Copy the square out of the frame at native resolution, moved or reduced to lie inside: no pixel is invented.
+def place_square(height: int, width: int, left: float, top: float, side: float) -> tuple[int, int, int]:
+    """Left, top and side in whole pixels of the square inside a frame of this size: moved or reduced to lie in it.
 
-    frame: (H, W, 3) uint8. Returns (S, S, 3) uint8 with S = min(round(side), H, W). Raises ValueError for a square that
-    is smaller than MIN_CROP_PX, or that, once reduced to fit, sticks out by more than MAX_OUTSIDE of its side.
+    Raises ValueError for a square that is smaller than MIN_CROP_PX, or that, once reduced to fit, sticks out by more than
+    MAX_OUTSIDE of its side.
     """
-    height, width = frame.shape[:2]
     size = min(round(side), height, width)
     if size < MIN_CROP_PX:
         raise ValueError(f"face crop of {size} pixels")
@@ -58,7 +57,16 @@ def crop_square(frame: Frame, left: float, top: float, side: float) -> Frame:
     inside_x, inside_y = min(max(x, 0), width - size), min(max(y, 0), height - size)
     if max(abs(inside_x - x), abs(inside_y - y)) > MAX_OUTSIDE * size:
         raise ValueError("face lies outside the frame")
-    return np.ascontiguousarray(frame[inside_y : inside_y + size, inside_x : inside_x + size])
+    return inside_x, inside_y, size
+
+
+def crop_square(frame: Frame, left: float, top: float, side: float) -> Frame:
+    """Copy the square out of the frame at native resolution, moved or reduced to lie inside: no pixel is invented.
+
+    frame: (H, W, 3) uint8. Returns (S, S, 3) uint8 with S = min(round(side), H, W). Raises ValueError as `place_square`.
+    """
+    x, y, size = place_square(frame.shape[0], frame.shape[1], left, top, side)
+    return np.ascontiguousarray(frame[y : y + size, x : x + size])
 
 
 def crop_face(frame: Frame, landmarks: NDArray[np.float32]) -> Frame:

@@ -7,10 +7,12 @@ al.: Leveraging Frequency Analysis for Deep Fake Image Recognition (2020), arXiv
 Limits: nearly blind to blended swaps; shifts with JPEG quality and with any resize of the picture before it came here.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
+from scipy.fft import dctn, rfft2
 
 from forensics.common.errors import DetectorError
 
@@ -23,6 +25,8 @@ MAX_SIDE_PX = 256
 # Below this power (of 8-bit input) the logarithm measures quantisation noise, not content.
 FLOOR_POWER = 1e-2
 FLOOR_DCT = 1e-3
+# Crops of a data set have one size or a few dozen; what is kept of one takes up to 0.8 MB.
+SIZES_KEPT = 32
 
 
 def azimuthal_profile(gray: NDArray[np.float32], bins: int = PROFILE_BINS) -> NDArray[np.float32]:
@@ -35,16 +39,30 @@ def azimuthal_profile(gray: NDArray[np.float32], bins: int = PROFILE_BINS) -> ND
     height, width = gray.shape
     if min(height, width) < MIN_SIDE_PX:
         raise DetectorError(f"a spectrum needs {MIN_SIDE_PX} pixels, the crop has {min(height, width)}")
-    window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
-    centred = (gray - gray.mean()) * window
-    power = np.abs(np.fft.rfft2(centred)) ** 2 / (window**2).sum()
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    index = np.minimum((radius * 2 * bins).astype(np.int64), bins)  # the corners beyond Nyquist share the last place
-    counts = np.bincount(index.ravel(), minlength=bins + 1)[:bins]
-    sums = np.bincount(index.ravel(), np.log10(power + FLOOR_POWER).ravel(), bins + 1)[:bins]
+    window, energy, index, counts = _window_and_radii(height, width, bins)
+    spectrum = rfft2((gray - gray.mean()) * window)
+    power = (spectrum.real**2 + spectrum.imag**2) / energy
+    # Logarithms of single precision are several times faster, and off by less than 1e-5 dB.
+    log_power = np.log10((power + FLOOR_POWER).astype(np.float32)).astype(np.float64)
+    sums = np.bincount(index, log_power.ravel(), bins + 1)[:bins]
     filled = np.flatnonzero(counts)
     profile = np.interp(np.arange(bins), filled, 10 * sums[filled] / counts[filled])
     return np.asarray(profile - profile.mean(), np.float32)
+
+
+@lru_cache(maxsize=SIZES_KEPT)
+def _window_and_radii(
+    height: int, width: int, bins: int
+) -> tuple[NDArray[np.float64], float, NDArray[np.int64], NDArray[np.int64]]:
+    """What depends on the size alone: Hann window (H, W), its energy, the bin of every place of a real spectrum in row
+    order (the corners beyond Nyquist share bin `bins`), and the places per bin."""
+    window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    index = np.minimum((radius * 2 * bins).astype(np.int64), bins).ravel()
+    counts = np.bincount(index, minlength=bins + 1)[:bins]
+    for shared in (window, index, counts):
+        shared.flags.writeable = False
+    return window, float((window**2).sum()), index, counts
 
 
 def block_dct_profile(gray: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,9 +71,10 @@ def block_dct_profile(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     gray: (H, W) float in [0, 255]. Returns (64,) float32 in row order; the first (DC) is set to 0: it is brightness.
     """
     height, width = (side // BLOCK * BLOCK for side in gray.shape)
-    blocks = gray[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).swapaxes(1, 2)
-    coefficients = dctn(blocks, axes=(2, 3), norm="ortho")
-    profile = np.log10(np.abs(coefficients) + FLOOR_DCT).mean((0, 1)).ravel()
+    blocks = gray[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    magnitudes = np.log10(np.abs(dctn(blocks, axes=(1, 3), norm="ortho")) + FLOOR_DCT)
+    # In two steps, along memory: several times faster than one mean over both axes.
+    profile = magnitudes.mean(0).mean(1, np.float64).ravel()
     profile[0] = 0.0
     return np.asarray(profile, np.float32)
 

@@ -8,12 +8,30 @@ Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 def jpeg(picture: Picture, quality: int) -> Picture:
-    """Encode as JPEG of `quality` (1..100; 4:2:0 chroma) and decode again."""
-    bgr = picture[:, :, ::-1]
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    """Encode as JPEG of `quality` (1..100; 4:2:0 chroma) and decode again.
+
+    Raises ValueError for a picture that the format cannot hold (a side of more than 65500 pixels).
+    """
+    return _encode_and_decode(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+
+
+def webp(picture: Picture, quality: int) -> Picture:
+    """Encode as lossy WebP of `quality` (1..100; 4:2:0 chroma) and decode again.
+
+    Raises ValueError for a quality outside the range (above it the encoder would be lossless) and for a picture that
+    the format cannot hold (a side of more than 16383 pixels).
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"a WebP quality is 1 to 100, not {quality}")
+    return _encode_and_decode(picture, ".webp", [cv2.IMWRITE_WEBP_QUALITY, int(quality)])
+
+
+def _encode_and_decode(picture: Picture, extension: str, settings: list[int]) -> Picture:
+    encoded, data = cv2.imencode(extension, picture[:, :, ::-1], settings)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if encoded else None
     if decoded is None:
-        raise ValueError("the JPEG encoder gave nothing")
+        size = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise ValueError(f"the encoder of {extension} refuses a picture of {size} pixels")
     return np.ascontiguousarray(decoded[:, :, ::-1], np.uint8)
 
 
@@ -45,3 +63,37 @@ def shift_colour(picture: Picture, gain: float, offset: float, saturation: float
     if gamma != 1.0:
         values = 255.0 * (values / 255.0) ** gamma
     return np.asarray(np.rint(values), np.uint8)
+
+
+def gamma(picture: Picture, value: float) -> Picture:
+    """Raise every channel, as a share of 255, to the power `value`: above 1 darkens, below 1 brightens."""
+    if not value > 0:
+        raise ValueError(f"a gamma is greater than 0, not {value}")
+    table = np.rint(255.0 * (np.arange(256) / 255.0) ** value).astype(np.uint8)
+    return table[picture]
+
+
+def crop_borders(picture: Picture, kept_share: float) -> Picture:
+    """The middle of the picture, `kept_share` (in (0, 1]) of each side: the result is SMALLER than the picture.
+
+    Sides are rounded to whole pixels, at least one. The cut falls where it falls: a grid of 8 x 8 blocks moves with it.
+    """
+    if not 0 < kept_share <= 1:
+        raise ValueError(f"the share that is kept lies above 0 and up to 1, not at {kept_share}")
+    height, width = (max(1, round(side * kept_share)) for side in picture.shape[:2])
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+
+
+def deliver(picture: Picture, max_side_px: int, quality: int) -> Picture:
+    """What a platform hands out: the longest side reduced to `max_side_px` by area averaging, then JPEG of `quality`.
+
+    The result is SMALLER where the picture was larger; a smaller picture keeps its size, and is never enlarged.
+    """
+    if max_side_px < 1:
+        raise ValueError(f"a longest side has at least 1 pixel, not {max_side_px}")
+    factor = max_side_px / max(picture.shape[:2])
+    if factor < 1:
+        height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return jpeg(picture, quality)

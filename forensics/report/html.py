@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forensics.common.outcomes import Outcome
@@ -217,16 +217,21 @@ def _page_address(page: str) -> str:
     return "./" + quote(page, safe="/", errors="surrogateescape")
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("forensics.report"),
+def make_environment(loader: BaseLoader) -> Environment:
+    """The rules of all pages: everything is escaped, nothing is undefined, what is missing or hidden is said."""
+    return Environment(
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@cache
+def _environment() -> Environment:
+    environment = make_environment(PackageLoader("forensics.report"))
     environment.filters.update(
         share=format_share,
         bound=format_bound,

@@ -78,14 +78,14 @@ def overlay_heatmap(picture: Rgb, heatmap: NDArray[np.float32]) -> Rgb:
     return np.asarray(np.rint(mixed), np.uint8)
 
 
-def data_uri(picture: Rgb) -> str:
-    """The picture as `data:image/jpeg;base64,...`, reduced to MAX_SHOWN_PX before; the same pixels give the same text.
+def data_uri(picture: Rgb, max_px: int = MAX_SHOWN_PX, quality: int = JPEG_QUALITY) -> str:
+    """The picture as `data:image/jpeg;base64,...`, reduced to max_px before; the same pixels give the same text.
 
     picture: (H, W, 3) uint8 RGB. Raises ValueError for another shape, and if it cannot be encoded.
     """
-    bgr = np.ascontiguousarray(reduce_picture(picture)[..., ::-1])
+    bgr = np.ascontiguousarray(reduce_picture(picture, max_px)[..., ::-1])
     options = [
-        cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_QUALITY, quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]  # fmt: skip
     done, encoded = cv2.imencode(".jpg", bgr, options)

@@ -77,11 +77,16 @@ class OutputFolder:
 
     def write(self, name: str, content: str) -> None:
         """Write a file of ours. Raises UsageError for a file that somebody else wrote."""
+        self.claim(name)
+        self._write(name, content)
+
+    def claim(self, name: str) -> Path:
+        """The path of a file of ours that is appended to. Raises UsageError for a file that somebody else wrote."""
         self.check([name])
         if name not in self._files:
             self._files = sorted([*self._files, name])
             self._save()
-        self._write(name, content)
+        return self.folder / name
 
     def check(self, names: Iterable[str]) -> None:
         """Raise UsageError if one of these names is a file that somebody else wrote, or none that can be written."""

@@ -4,14 +4,13 @@ import csv
 import io
 from collections.abc import Sequence
 
+from forensics.common.text import csv_cell
 from forensics.report.record import Record
 
 CSV_COLUMNS = (
     "file", "path", "sha256", "outcome", "verdict", "probability", "likelihood_ratio", "prior", "faces", "key_moment_s",
     "frames_analysed", "duration_s", "reasons",
 )  # fmt: skip
-# A spreadsheet takes a cell that begins with one of these for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def verdict_text(record: Record) -> str:
@@ -67,6 +66,4 @@ def _values(record: Record) -> list[str | float | int | None]:
 def _cell(value: str | float | int | None) -> str | float | int:
     if value is None:
         return ""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    return csv_cell(value) if isinstance(value, str) else value

@@ -2,74 +2,118 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from forensics.detectors.cnn import CnnDetector
-from forensics.detectors.cnn_network import FaceCnn, NetworkDetector, resize
+from forensics.detectors.cnn_network import FaceCnn, FaceNetwork, NetworkDetector, resize
 from forensics.detectors.devices import to_tensor
+from forensics.detectors.mesonet import DETECTORS as MESONETS
+from forensics.detectors.mesonet import INPUT_PX as MESONET_PX
+from forensics.detectors.mesonet import MesoNet
 from forensics.detectors.texture import TextureDetector
 from forensics.faces.types import Frame
 from forensics.training.augment import augment, augment_tile
 from forensics.training.config import TrainConfig
+from forensics.training.initial import load_initial_weights
 
 
 @dataclass(frozen=True)
 class Head:
-    """One network of the recipe; `view` makes the network's input (3, input_px, input_px) of a training crop."""
+    """One network of the recipe; `view` makes the network's input (3, input_px, input_px) of a training crop.
+
+    backbone and init: what the network is and where it starts, for the fingerprint of a run; `network` builds it before
+    its first step. Raises UsageError or WeightsError where `init` cannot be had.
+    """
 
     detector: type[NetworkDetector]  # what its network is scored as
+    backbone: str
+    init: str
     framing: str
     input_px: int  # in training
-    scored_px: int  # in use
     epochs: int
     learning_rate: float
     family_floor: float
     max_repeat: float
     family_cap: int | None
     view: Callable[[Frame, int, np.random.Generator], torch.Tensor]
+    network: Callable[[], FaceNetwork]
 
     @property
     def name(self) -> str:
         """The detector's."""
         return self.detector.name
 
-    def network(self, config: TrainConfig) -> FaceCnn:
-        """The network before its first step, with a head that is not set yet."""
-        return FaceCnn(config.backbone, self.scored_px, self.framing)
-
 
 def heads_of(config: TrainConfig) -> list[Head]:
-    """The heads that a configuration asks for."""
-    whole = Head(
-        CnnDetector,
-        "whole",
-        config.input_px,
-        config.input_px,
-        config.epochs,
-        config.learning_rate,
-        config.family_floor,
-        config.max_repeat,
-        None,
-        _whole_view,
+    """The heads that a configuration asks for, in the order in which they are trained."""
+    heads = [_whole(config), *([_tile(config)] if config.texture_epochs else []), *_mesonets(config)]
+    return [head for head in heads if head.name in config.detectors]
+
+
+def _whole(config: TrainConfig) -> Head:
+    return Head(
+        detector=CnnDetector,
+        backbone=config.backbone,
+        init=config.init,
+        framing="whole",
+        input_px=config.input_px,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        family_floor=config.family_floor,
+        max_repeat=config.max_repeat,
+        family_cap=None,
+        view=_whole_view,
+        network=partial(_initial_cnn, config, config.input_px, "whole"),
     )
-    if config.texture_epochs == 0:
-        return [whole]
+
+
+def _tile(config: TrainConfig) -> Head:
     # Families count the same here: the finest traces are learnt from the small sets or not at all.
-    tile = Head(
-        TextureDetector,
-        "tile",
-        config.texture_px,
-        config.texture_scored_px,
-        config.texture_epochs,
-        config.learning_rate,
-        1.0,
-        config.max_repeat,
-        config.texture_family_cap,
-        _tile_view,
+    return Head(
+        detector=TextureDetector,
+        backbone=config.backbone,
+        init=config.init,
+        framing="tile",
+        input_px=config.texture_px,
+        epochs=config.texture_epochs,
+        learning_rate=config.learning_rate,
+        family_floor=1.0,
+        max_repeat=config.max_repeat,
+        family_cap=config.texture_family_cap,
+        view=_tile_view,
+        network=partial(_initial_cnn, config, config.texture_scored_px, "tile"),
     )
-    return [whole, tile]
+
+
+def _mesonets(config: TrainConfig) -> list[Head]:
+    """The baselines see the same pictures as the CNN, in their own size and number of epochs."""
+    return [
+        Head(
+            detector=detector,
+            backbone=kind,
+            init="none",
+            framing="whole",
+            input_px=MESONET_PX,
+            epochs=config.meso_epochs,
+            learning_rate=config.meso_learning_rate,
+            family_floor=config.family_floor,
+            max_repeat=config.max_repeat,
+            family_cap=None,
+            view=_whole_view,
+            network=partial(MesoNet, kind),
+        )
+        for kind, detector in MESONETS.items()
+    ]
+
+
+def _initial_cnn(config: TrainConfig, scored_px: int, framing: str) -> FaceCnn:
+    """The network before its first step; its last layer is zero, so that it begins undecided."""
+    network = FaceCnn(config.backbone, scored_px, framing)
+    load_initial_weights(network.backbone, config.init)
+    return network
 
 
 def _whole_view(crop: Frame, input_px: int, rng: np.random.Generator) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The CNN's training loop: AdamW on a one-cycle schedule, averaged weights, checkpoints that resume to the same weights.
+"""The networks' training loop: AdamW on a one-cycle schedule, averaged weights, checkpoints that resume to the same ones.
 
 Order, augmentation and dropout are functions of (seed, epoch, position), so a run that was stopped and resumed takes the
 same steps as one that was not. The state file holds tensors and plain values only and is read with `weights_only=True`.
@@ -19,7 +19,7 @@ from forensics.common.files import sha256_of_text, write_atomic
 from forensics.common.metrics import auc
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
-from forensics.detectors.cnn_network import FaceCnn
+from forensics.detectors.cnn_network import FaceNetwork
 from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
@@ -58,7 +58,7 @@ class CnnTrainer:
         self._config, self._head, self._folder, self._device, self._progress = config, head, folder, device, progress
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
-        self.network = initial_network(config, head).to(device).to(memory_format=torch.channels_last)
+        self.network = head.network().to(device).to(memory_format=torch.channels_last)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self._optimizer = torch.optim.AdamW(_decay_groups(self.network, config.weight_decay), lr=head.learning_rate)
         self.step = 0
@@ -168,7 +168,7 @@ class CnnTrainer:
         head, config = self._head, self._config
         fields = [
             head.name, head.framing, head.input_px, head.epochs, head.learning_rate, head.family_floor, head.max_repeat,
-            head.family_cap, config.backbone, config.init, config.batch_size, config.weight_decay, config.ema_decay,
+            head.family_cap, head.backbone, head.init, config.batch_size, config.weight_decay, config.ema_decay,
             config.seed,
         ]  # fmt: skip
         return sha256_of_text(json.dumps(fields) + "\n".join(rows))
@@ -205,7 +205,7 @@ class CnnTrainer:
         self._progress.say(f"{self._head.name}: resumed at step {self.step}")
 
 
-def score_crops(head: Head, network: FaceCnn, crops: Crops, device: torch.device) -> np.ndarray:
+def score_crops(head: Head, network: FaceNetwork, crops: Crops, device: torch.device) -> np.ndarray:
     """Logits (N,) float64 of crops, as a scan computes them."""
     detector = head.detector(network, device)
     try:
@@ -228,15 +228,6 @@ def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device.type == "cuda"
-
-
-def initial_network(config: TrainConfig, head: Head) -> FaceCnn:
-    """The network before its first step; its head is zero, so that it begins undecided."""
-    from forensics.training.initial import load_initial_weights
-
-    network = head.network(config)
-    load_initial_weights(network.backbone, config.init)
-    return network
 
 
 def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:

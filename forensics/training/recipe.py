@@ -1,4 +1,4 @@
-"""The whole recipe of a set of weights: crops -> CNN -> spectrum -> fusion and calibration on dev -> figures on test.
+"""The whole recipe of a set of weights: crops -> networks, linear models -> fusion, calibration on dev -> test figures.
 
 What it writes into the output folder can be used at once with `forensics scan --weights DIR`. A second call with the
 same options resumes where the first one stopped.
@@ -17,9 +17,10 @@ from forensics.common.manifest import Item
 from forensics.common.operating_point import OperatingPoint
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
-from forensics.detectors import spectrum
+from forensics.detectors import durall, frank, spectrum
 from forensics.detectors.cnn_network import save_network
 from forensics.detectors.devices import resolve_device
+from forensics.detectors.linear import save_arrays
 from forensics.detectors.model_set import (
     DEFAULT_DETECTOR,
     DESCRIPTION,
@@ -40,11 +41,12 @@ from forensics.training.calibrate import (
     operating_point,
 )
 from forensics.training.card import card_text
-from forensics.training.config import TrainConfig
+from forensics.training.config import FUSED, TRAINABLE, TrainConfig
 from forensics.training.crops import Crops, load_crops
 from forensics.training.curve import curve_svg
 from forensics.training.evaluate import ScoredItems, metrics_of, score_items
 from forensics.training.heads import heads_of
+from forensics.training.linear_fit import fit_durall, fit_frank
 from forensics.training.loop import CnnTrainer
 from forensics.training.spectrum_fit import features_of, fit_spectrum
 
@@ -70,14 +72,9 @@ def run_recipe(
     face_detector = MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))
     train = load_crops(train_items, output / "crops" / "train", face_detector, progress)
     dev = load_crops(dev_items, output / "crops" / "dev", face_detector, progress)
-    weights: dict[str, WeightFile] = {}
-    for head in heads_of(config):
-        trainer = CnnTrainer(config, head, output / head.name, device, progress)
-        trainer.fit(train, dev)
-        write_atomic(output / head.name / "curve.svg", curve_svg(output / head.name / "log.jsonl"))
-        weights[head.name] = save_network(trainer.network.cpu(), output, head.name)
-    weights[spectrum.NAME] = spectrum.save(_fit_spectrum(train, progress), output)
+    weights = _train(config, train, dev, output, device, progress)
     names = tuple(weights)
+    fused: list[str] = [name for name in names if name in FUSED]
 
     # First with raw logits, to calibrate on dev; then calibrated, to measure on test.
     raw = {name: Calibration(coefficients={name: 1.0}, intercept=0.0) for name in names}
@@ -93,18 +90,22 @@ def run_recipe(
         Domain(min_crop_px=1, min_sharpness=0),
     )
     scored_dev = score_items(dev_items, output, names, config.threads, progress)
-    calibrations = {DEFAULT_DETECTOR: fit_calibration(scored_dev.logits, scored_dev.items)}
-    calibrations |= {name: fit_calibration({name: scored_dev.logits[name]}, scored_dev.items) for name in names}
+    members_of: dict[str, list[str]] = {DEFAULT_DETECTOR: fused} if fused else {}
+    members_of |= {name: [name] for name in names}
+    calibrations = {
+        opinion: fit_calibration({name: scored_dev.logits[name] for name in members}, scored_dev.items)
+        for opinion, members in members_of.items()
+    }
     thresholds = {name: _thresholds(calibration, scored_dev, config) for name, calibration in calibrations.items()}
     domain = Domain(
         min_crop_px=MIN_CROP_PX, min_sharpness=round(float(np.quantile(scored_dev.sharpness, BLUR_QUANTILE)), 2)
     )
     points = {name: operating_point(found, np.empty(0), [], "none") for name, found in thresholds.items()}
     write_set(output, config, weights, licence, items, calibrations, points, domain)
-    selftest = _selftest_logit(output, config)
+    selftest = _selftest_logit(output, config) if fused else None
     metrics: dict[str, object] = {"dev": metrics_of(_calibrated(scored_dev, calibrations), points, config.seed)}
     if test_items:
-        scored = score_items(test_items, output, (DEFAULT_DETECTOR, *names), config.threads, progress)
+        scored = score_items(test_items, output, tuple(calibrations), config.threads, progress)
         points = {
             name: operating_point(thresholds[name], sigmoid(logits), scored.items, _test_set(test_items))
             for name, logits in scored.logits.items()
@@ -114,6 +115,27 @@ def run_recipe(
     write_atomic(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     write_atomic(output / "card.md", card_text(metrics, calibrations, points))
     return metrics
+
+
+def _train(
+    config: TrainConfig, train: Crops, dev: Crops, output: Path, device: torch.device, progress: Progress
+) -> dict[str, WeightFile]:
+    """Files of all detectors that are asked for, in the order of TRAINABLE."""
+    trained: dict[str, WeightFile] = {}
+    for head in heads_of(config):
+        trainer = CnnTrainer(config, head, output / head.name, device, progress)
+        trainer.fit(train, dev)
+        write_atomic(output / head.name / "curve.svg", curve_svg(output / head.name / "log.jsonl"))
+        trained[head.name] = save_network(trainer.network.cpu(), output, head.name)
+    if spectrum.NAME in config.detectors:
+        trained[spectrum.NAME] = spectrum.save(_fit_spectrum(train, progress), output)
+    if durall.NAME in config.detectors:
+        arrays, strength = fit_durall(train, progress)
+        trained[durall.NAME] = save_arrays(arrays, output, durall.NAME, {"inverse_penalty": strength})
+    if frank.NAME in config.detectors:
+        arrays, strength = fit_frank(train, progress)
+        trained[frank.NAME] = save_arrays(arrays, output, frank.NAME, {"penalty": strength})
+    return {name: trained[name] for name in TRAINABLE if name in trained}
 
 
 def write_set(

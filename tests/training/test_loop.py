@@ -1,21 +1,25 @@
 """The training loop on a tiny network: the same seed gives the same weights, and so does a run that was stopped."""
 
 import json
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from forensics.common.errors import UsageError, WeightsError
+from forensics.common.files import sha256_of_text
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
 from forensics.training import loop
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
 from forensics.training.heads import Head, heads_of
-from forensics.training.loop import CnnTrainer, EpochDataset, initial_network, one_cycle, score_crops
+from forensics.training.loop import CnnTrainer, EpochDataset, one_cycle, score_crops
 
 CPU = torch.device("cpu")
 # 16 crops in batches of 4, two epochs: eight steps.
@@ -79,7 +83,9 @@ def train(
     return trainer
 
 
-def train_until(step: int, crops: Crops, folder: Path, monkeypatch, save_every: int, name: str = "cnn") -> None:
+def train_until(
+    step: int, crops: Crops, folder: Path, monkeypatch, save_every: int, name: str = "cnn", config: TrainConfig = CONFIG
+) -> None:
     """Run, save every few steps, and stop before `step` + 1."""
     take = CnnTrainer._take_step
 
@@ -92,7 +98,7 @@ def train_until(step: int, crops: Crops, folder: Path, monkeypatch, save_every: 
         patch.setattr(loop, "SAVE_EVERY_STEPS", save_every)
         patch.setattr(CnnTrainer, "_take_step", take_or_stop)
         with pytest.raises(PulledPlugError):
-            train(crops, folder, name=name)
+            train(crops, folder, config, name=name)
 
 
 def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
@@ -138,6 +144,41 @@ def test_the_texture_network_resumes_too(crops, tmp_path, monkeypatch):
     assert_same(train(crops, tmp_path / "stopped", name="texture").average, expected.average)
 
 
+def test_a_published_network_is_trained_and_resumed_by_the_same_loop(crops, tmp_path, monkeypatch):
+    config = CONFIG.model_copy(update={"detectors": ("meso4",), "meso_epochs": 1})
+    expected = train(crops, tmp_path / "whole", config, name="meso4")
+    assert expected.step == STEPS // 2
+    assert not torch.equal(expected.average["hidden.weight"], head_of(config, "meso4").network().hidden.weight)
+    train_until(3, crops, tmp_path / "stopped", monkeypatch, 2, "meso4", config)
+    assert_same(train(crops, tmp_path / "stopped", config, name="meso4").average, expected.average)
+
+
+# What runs were saved under before there were other networks: they must resume.
+FINGERPRINTS = {
+    "cnn": ["cnn", "whole", 160, 4, 0.0003, 0.3, 3.0, None],
+    "texture": ["texture", "tile", 128, 8, 0.0003, 1.0, 3.0, 600],
+}
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_runs_of_earlier_versions_are_recognised(crops, name):
+    config = TrainConfig(detectors=("cnn", "texture", "meso4"), meso_epochs=3)
+    trainer = SimpleNamespace(_head=head_of(config, name), _config=config)
+    fields = json.dumps([*FINGERPRINTS[name], "tf_efficientnet_lite0", "lite0", 32, 0.05, 0.998, 0])
+    rows = "\n".join(f"tiny|{i}.png|{i % 2}" for i in range(16))
+    assert CnnTrainer._fingerprint(trainer, crops) == sha256_of_text(fields + rows)
+
+
+def test_what_concerns_other_networks_does_not_hinder_resuming(crops):
+    def fingerprint(name: str, **changes: object) -> str:
+        config = TrainConfig(detectors=("cnn", "meso4"), **changes)
+        return CnnTrainer._fingerprint(SimpleNamespace(_head=head_of(config, name), _config=config), crops)
+
+    assert fingerprint("meso4") == fingerprint("meso4", backbone="test_resnet", init="none", epochs=9)
+    assert fingerprint("meso4") != fingerprint("meso4", meso_epochs=7)
+    assert fingerprint("cnn") == fingerprint("cnn", meso_epochs=7, meso_learning_rate=0.1)
+
+
 def test_one_network_does_not_take_over_the_folder_of_another(crops, whole):
     with pytest.raises(UsageError, match="other options or other data"):
         train(crops, whole._folder, name="texture")
@@ -146,12 +187,22 @@ def test_one_network_does_not_take_over_the_folder_of_another(crops, whole):
 def test_the_heads_are_those_that_are_asked_for():
     assert [head.name for head in heads_of(CONFIG)] == ["cnn", "texture"]
     assert [head.name for head in heads_of(CONFIG.model_copy(update={"texture_epochs": 0}))] == ["cnn"]
+    named = TrainConfig(detectors=("mesoinception4", "durall", "meso4", "cnn"))
+    assert [head.name for head in heads_of(named)] == ["cnn", "meso4", "mesoinception4"]
+    assert heads_of(TrainConfig(detectors=("durall", "spectrum"))) == []
 
 
-@pytest.mark.parametrize("name", ["cnn", "texture"])
+def test_heads_reach_the_processes_that_prepare_pictures():
+    """Where these are started afresh, what they get is pickled."""
+    for head in heads_of(TrainConfig(detectors=("cnn", "texture", "meso4", "mesoinception4"), init="none")):
+        copied = pickle.loads(pickle.dumps(head))  # noqa: S301  (our own bytes)
+        assert (copied.name, copied.view, copied.network.args) == (head.name, head.view, head.network.args)
+
+
+@pytest.mark.parametrize("name", ["cnn", "texture", "meso4"])
 @pytest.mark.parametrize("side", [24, 48, 300])
 def test_a_head_s_view_is_its_input_and_follows_its_generator(portrait, name, side):
-    head = head_of(CONFIG, name)
+    head = head_of(CONFIG.model_copy(update={"detectors": (name,)}), name)
     crop = portrait[:side, :side]
     view = head.view(crop, head.input_px, np.random.default_rng(1))
     assert view.shape == (3, head.input_px, head.input_px)
@@ -217,8 +268,23 @@ def test_it_learns_what_is_easy(crops, tmp_path):
     assert [row["epoch"] for row in rows if "dev_auc[tiny]" in row] == list(range(1, 21))
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"detectors": ()}, "detectors"), ({"detectors": ("cnn", "svm")}, "detectors"),
+     ({"detectors": ("texture",), "texture_epochs": 0}, "texture_epochs")],
+)  # fmt: skip
+def test_a_choice_of_detectors_that_makes_no_sense_is_refused(changes, field):
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig(**changes)
+    assert caught.value.errors()[0]["loc"][0] == field
+
+
+def test_a_detector_is_trained_once_however_often_it_is_named():
+    assert TrainConfig(detectors=("frank", "cnn", "frank")).detectors == ("frank", "cnn")
+
+
 def test_a_network_begins_undecided(crops):
-    assert (score_crops(head_of(CONFIG), initial_network(CONFIG, head_of(CONFIG)), crops, CPU) == 0).all()
+    assert (score_crops(head_of(CONFIG), head_of(CONFIG).network(), crops, CPU) == 0).all()
 
 
 def test_a_position_in_an_epoch_does_not_depend_on_where_it_began(crops):
@@ -248,7 +314,7 @@ def test_the_schedule_rises_to_one_and_falls_to_zero():
 
 
 def start(config: TrainConfig):
-    return initial_network(config, head_of(config))
+    return head_of(config).network()
 
 
 def test_a_file_brings_its_weights_and_its_head(whole, tmp_path):

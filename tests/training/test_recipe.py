@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from forensics.common.errors import ManifestError
+from forensics.common.errors import ManifestError, WeightsError
 from forensics.common.manifest import Item
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
@@ -73,7 +73,9 @@ def weights(items, tmp_path_factory) -> Path:
 
 def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
     model_set, _ = load_model_set(weights)
-    assert set(model_set.weights) == {"cnn", "texture", "spectrum"}
+    assert list(model_set.weights) == ["cnn", "texture", "spectrum", "durall", "frank"]
+    assert set(model_set.calibrations["default"].coefficients) == {"cnn", "texture", "spectrum"}
+    assert list(model_set.weights["durall"].settings) == ["inverse_penalty"]
     assert set(model_set.calibrations) == set(model_set.operating_points) == {"default", *model_set.weights}
     assert (model_set.licence, model_set.trained_on) == ("test only", "train splits of portraits")
     assert model_set.selftest_logit is not None
@@ -96,6 +98,26 @@ def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
 def test_pixels_in_twins_are_what_the_spectrum_sees(weights):
     metrics = json.loads((weights / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["test"]["spectrum"]["portraits"]["auc"]["value"] == 1.0
+
+
+def test_baselines_alone_are_a_set_without_a_fusion(items, tmp_path):
+    config = CONFIG.model_copy(update={"detectors": ("meso4", "durall"), "meso_epochs": 1})
+    faces = [item for item in items if item.view == "face"]
+    # Two of dev and of test, and one of train, are whole scenes: one of each is enough here.
+    faces += [Item(item.path, item.label, split="dev", view="scene", source="x") for item in items[4:6]]
+    metrics = run_recipe(config, faces, tmp_path, "test only", Progress(quiet=True))
+    model_set, _ = load_model_set(tmp_path)
+    assert list(model_set.weights) == list(model_set.calibrations) == ["durall", "meso4"]
+    assert list(metrics["test"]) == ["durall", "meso4"]
+    assert model_set.selftest_logit is None
+    assert (tmp_path / "meso4" / "curve.svg").is_file()
+    assert not (tmp_path / "cnn.safetensors").exists()
+    with Scanner(ScanConfig(detector=("meso4",), weights=tmp_path, view="face", device="cpu", threads=1)) as scanner:
+        record = scanner.scan(faces[0].path).record
+    assert [(part.name, part.is_calibrated) for part in record.detectors] == [("meso4", True)]
+    assert record.verdict.operating_point == model_set.operating_points["meso4"]
+    with pytest.raises(WeightsError, match="no fusion 'default'"):
+        Scanner(ScanConfig(weights=tmp_path, device="cpu"))
 
 
 def test_the_folder_scans(weights, items):

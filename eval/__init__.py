@@ -1,0 +1,1 @@
+"""Judges detectors: data sets, scores, statistics, perturbations, attacks, test sets, audits, reports."""

@@ -1,0 +1,92 @@
+"""A detector as the attacker has it: its calibrated logit as a differentiable function of the pixels of a crop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eval.attacks import Logits
+from eval.scoring import shown_name
+from forensics.common.errors import UsageError, WeightsError
+from forensics.detectors.fingerprint import detector_fingerprint
+from forensics.detectors.model_set import DEFAULT_DETECTOR, Calibration, ModelSet
+from forensics.detectors.protocol import Differentiable
+from forensics.detectors.registry import BUILT_IN, load_detector
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Whose gradient is followed. members: the detectors that take part; left_out: those of a fusion without a gradient.
+
+    logits: (N, 3, H, W) in [0, 1] -> (N,) calibrated as in a scan, but for what is left out.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    left_out: tuple[str, ...]
+    fingerprint: str
+    logits: Logits
+
+
+def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.device) -> Victim:
+    """A victim by name, NAME@FILE or `default`; of a fusion the weighted sum of the members that have a gradient.
+
+    Raises UsageError for a detector without one, WeightsError for weights that do not fit.
+    """
+    if spec.endswith(".py"):
+        raise _refusal(shown_name(spec), "it gives scores only", model_set, folder, device)
+    calibration = model_set.calibrations.get(spec)
+    if calibration is None:
+        if spec == DEFAULT_DETECTOR:
+            raise WeightsError(f"the weights in {folder} have no fusion 'default'", "name a --detector, or train again")
+        calibration = Calibration(coefficients={spec: 1.0}, intercept=0.0)
+    terms: list[tuple[float, Callable[[torch.Tensor], torch.Tensor]]] = []
+    members, left_out = [], []
+    for name, weight in calibration.coefficients.items():
+        if weight == 0.0:  # adds nothing
+            continue
+        detector = load_detector(name, model_set, folder, device)
+        if isinstance(detector, Differentiable):
+            terms.append((weight, detector.logits))
+            members.append(shown_name(name))
+        else:
+            left_out.append(shown_name(name))
+    if not terms:
+        raise _refusal(shown_name(spec), "it has no logits(x)", model_set, folder, device)
+    intercept = calibration.intercept
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        total = torch.full((len(x),), intercept, device=device)
+        for weight, of_member in terms:
+            total = total + weight * of_member(x).to(device)
+        return total
+
+    fingerprint = detector_fingerprint(spec, model_set, folder)
+    return Victim(shown_name(spec), tuple(members), tuple(left_out), fingerprint, logits)
+
+
+def attackable(model_set: ModelSet, folder: Path, device: torch.device) -> list[str]:
+    """Names in a set of weights that `load_victim` accepts."""
+    own = [name for name in BUILT_IN if name in model_set.weights]
+    found = [name for name in own if isinstance(load_detector(name, model_set, folder, device), Differentiable)]
+    fusion = model_set.calibrations.get(DEFAULT_DETECTOR)
+    if fusion is not None and any(fusion.coefficients.get(name) for name in found):
+        found.append(DEFAULT_DETECTOR)
+    return found
+
+
+def parts_of(name: str, model_set: ModelSet) -> frozenset[str]:
+    """The detectors whose scores a detector's score depends on."""
+    fusion = model_set.calibrations.get(name)
+    if name != DEFAULT_DETECTOR or fusion is None:
+        return frozenset([name])
+    return frozenset(part for part, weight in fusion.coefficients.items() if weight != 0.0)
+
+
+def _refusal(name: str, why: str, model_set: ModelSet, folder: Path, device: torch.device) -> UsageError:
+    known = ", ".join(attackable(model_set, folder, device)) or "none in this set of weights"
+    return UsageError(
+        f"detector '{name}' cannot be attacked by gradient: {why}",
+        f"those that can: {known}; craft on one of them and add --target {name} to see what carries over",
+    )

@@ -1,0 +1,58 @@
+"""`forensics bench robustness`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eval.config import RobustnessConfig, resolve_options
+from forensics.cli.options import options_of
+
+EPILOG = """\b
+Examples:
+  forensics bench robustness faces/manifest.csv --split test --output out
+  forensics bench robustness a/ b/ --limit 400 --perturb jpeg --perturb h264 --output out
+  forensics bench robustness clips/ --perturb h264:35 --detector cnn --output out
+
+\b
+Perturbations, five strengths each from mild to strong: jpeg, webp, h264, resize,
+blur, noise, gamma, colour, crop; and platform (three delivery profiles). They
+are applied to reals and fakes alike, before faces are looked for.
+
+\b
+Writes robustness.json, robustness.md and robustness.html. The same command
+again takes known scores from the folder's cache: a stopped run goes on.
+"""
+
+
+@click.command("robustness", epilog=EPILOG)
+@click.argument("data", nargs=-1, required=True, metavar="DATA...")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Folder for results and the page.")
+@options_of(RobustnessConfig)
+def command(data: tuple[str, ...], output: str, **values: Any) -> None:
+    """Measure detectors under compression, resizing, blur, noise and more.
+
+    Prints the AUC that is lost under each condition, per data set before all together; the page draws the curves.
+    """
+    config = resolve_options(RobustnessConfig, values, "robustness")
+
+    from eval.cli.tables import percent, show_table, signed_with_interval, with_interval
+    from eval.robustness import HTML_FILE, run_robustness
+    from forensics.common.progress import Progress
+
+    results = run_robustness(config, [Path(name) for name in data], Path(output), Progress(config.quiet))
+    rows = [
+        (
+            part.family,
+            part.detector,
+            f"{part.perturbation}:{part.strength:g}" if part.strength is not None else "clean",
+            with_interval(part.auc, part.auc_low, part.auc_high),
+            signed_with_interval(part.drop, part.drop_low, part.drop_high),
+            percent(part.fpr),
+            percent(part.fnr),
+            percent(part.share_scored),
+        )
+        for part in sorted(results.conditions, key=lambda part: (part.family == "all", part.family, part.detector))
+    ]
+    show_table(("set", "detector", "condition", "AUC [95 %]", "drop [95 %]", "FPR", "FNR", "scored"), rows, 3)
+    click.echo(f"labels and scores 1 = fake; curves in {Path(output) / HTML_FILE}")

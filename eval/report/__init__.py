@@ -1,0 +1,1 @@
+"""Renderings of benchmark results: a page for a browser, Markdown for a model card."""
