@@ -39,7 +39,8 @@ def test_known_scores_are_not_computed_again(red_folder: Callable[..., Path], tm
     items = read_manifest(red_folder([("a.png", 0, 20, ""), ("b.png", 1, 200, "g")]))
     counter = tmp_path / "count.py"
     counter.write_text(
-        f"def predict(path):\n    with open({str(tmp_path / 'calls')!r}, 'a') as f:\n        f.write(path)\n    return 0.25\n",
+        f"def predict(path):\n    with open({str(tmp_path / 'calls')!r}, 'a') as file:\n        file.write(path)\n"
+        "    return 0.25\n",
         encoding="utf-8",
     )
     config = ScoringConfig(detector=(str(counter),), workers=1)
