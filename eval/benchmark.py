@@ -9,14 +9,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
 from eval.blocks import UNNAMED, Finer, Judging, detector_part
 from eval.config import BenchConfig
-from eval.datasets import filter_items, load_dataset
+from eval.datasets import LoadedDataset, filter_items, load_dataset
 from eval.report.html import render_report
 from eval.report.markdown import render_markdown
 from eval.report.mistakes import paths_shown
@@ -24,8 +24,9 @@ from eval.report.thumbnails import thumbnails_of
 from eval.results import DatasetPart, DetectorPart, Level, ProvenancePart, Results
 from eval.score_cache import ItemScore, ScoreCache
 from eval.score_table import ScoreRow, scores_text
-from eval.scoring import Scorer, threshold_of
+from eval.scoring import Scorer
 from forensics import __version__
+from forensics.common.errors import ManifestError
 from forensics.common.files import sha256_of_file, sha256_of_text
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
@@ -33,12 +34,14 @@ from forensics.common.text import csv_cell, printable
 from forensics.detectors.devices import resolve_device
 from forensics.detectors.model_set import DESCRIPTION, ModelSet
 from forensics.environment import describe_environment
+from forensics.media.sniff import VIDEO_SUFFIXES
 from forensics.report.store import OutputFolder
 
 CACHE_FILE = "scores-cache.jsonl"
 RESULTS_FILE, SCORES_FILE = "results.json", "scores.csv"
 TRACKS_FILE, FRAMES_FILE = "tracks.csv", "frames.csv"
 REPORT_MD, REPORT_HTML = "report.md", "report.html"
+MANIFEST = "manifest"  # the layout in which a person named the data sets
 CLUSTERS = "groups of items that share a source or an identity"
 
 
@@ -80,9 +83,9 @@ def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress:
     chosen = choose_data(config, data)
     for note in chosen.notes:
         progress.say(note)
-    cache = open_cache(folder, config.force)
+    cache = open_cache(folder)
     try:
-        scorer = Scorer(config, cache, progress)
+        scorer = Scorer(config, cache, progress, config.force)
         scores = scorer.score(chosen.items)
         hashes = scorer.hashes(chosen.items)
     finally:
@@ -97,7 +100,7 @@ def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress:
     with progress.task("figures", len(rows)) as bar:
         for name, own in rows.items():
             bar.describe(f"figures of {name}")
-            parts[name] = _measured(scorer, name, own, scores[name], config)
+            parts[name] = _measured(scorer, name, chosen.items, own, scores[name], config)
             bar(1)
     results = Results(
         detectors=parts,
@@ -115,21 +118,60 @@ def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress:
 def choose_data(config: BenchConfig, data: Sequence[Path]) -> ChosenData:
     """The rows of all data sets that the options name."""
     loaded = [load_dataset(path, config.layout, config.compression) for path in data]
-    notes = [note for one in loaded for note in one.notes]
-    chosen = filter_items([item for one in loaded for item in one.items], config.split, config.limit, config.seed)
-    base = Path(os.path.commonpath([one.root.absolute() for one in loaded]))
-    items = tuple(chosen)
+    notes = [f"{one.root.name}: {note}" if len(loaded) > 1 else note for one in loaded for note in one.notes]
+    roots = [Path(os.path.normpath(one.root.absolute())) for one in loaded]
+    base = Path(os.path.commonpath(roots))
+    everything = [
+        item
+        for one, root in zip(loaded, roots, strict=True)
+        for item in (_set_apart(one.items, root, base, loaded) if len(loaded) > 1 else one.items)
+    ]
+    different = _each_once(everything)
+    if len(different) < len(everything):
+        notes.append(f"{len(everything) - len(different)} items are named by more than one DATA: each is judged once")
+    items = tuple(filter_items(different, config.split, config.limit, config.seed))
     return ChosenData(
         items, tuple(_shown(item.path, base) for item in items), tuple(one.layout for one in loaded), tuple(notes)
     )
 
 
-def open_cache(folder: OutputFolder, force: bool) -> ScoreCache:
-    """The folder's scores of earlier runs; `force` forgets them."""
-    path = folder.claim(CACHE_FILE)
-    if force:
-        path.unlink(missing_ok=True)
-    return ScoreCache(path)
+def _set_apart(items: Sequence[Item], root: Path, base: Path, loaded: Sequence[LoadedDataset]) -> list[Item]:
+    """Items of one of several DATA, made distinct from the others': frames of `a/v/1` and `b/v/1` are of two videos.
+
+    A data set that got its name from a folder is another one where another DATA has the same name.
+    """
+    where = root.relative_to(base).as_posix()
+    names = {item.dataset for item in items}
+    elsewhere = {
+        item.dataset for one in loaded for item in one.items if Path(os.path.normpath(one.root.absolute())) != root
+    }
+    has_own_names = any(one.layout == MANIFEST for one in loaded if Path(os.path.normpath(one.root.absolute())) == root)
+    renamed = {} if has_own_names else {name: f"{where}/{name}" for name in names & elsewhere}
+    return [
+        replace(
+            item,
+            dataset=renamed.get(item.dataset, item.dataset) or where,
+            extra={**item.extra, "video": f"{where}/{video}"} if (video := item.extra.get("video", "")) else item.extra,
+        )
+        for item in items
+    ]
+
+
+def _each_once(items: Sequence[Item]) -> list[Item]:
+    """The first of rows that name the same file. Raises ManifestError where they do not agree on its label."""
+    found: dict[str, Item] = {}
+    for item in items:
+        known = found.setdefault(os.path.normpath(item.path.absolute()), item)
+        if known.label != item.label:
+            raise ManifestError(
+                f"{item.path} is real in one DATA and fake in another", "`forensics bench audit` finds such files"
+            )
+    return list(found.values())
+
+
+def open_cache(folder: OutputFolder) -> ScoreCache:
+    """The folder's scores of earlier runs."""
+    return ScoreCache(folder.claim(CACHE_FILE))
 
 
 def rows_of(chosen: ChosenData, scores: Sequence[ItemScore], detector: str, hashes: Sequence[str]) -> list[ScoreRow]:
@@ -144,7 +186,7 @@ def rows_of(chosen: ChosenData, scores: Sequence[ItemScore], detector: str, hash
             dataset=item.dataset,
             source=item.source,
             identity=item.identity,
-            video=item.extra.get("video", "") or (str(Path(shown).with_suffix("")) if score.is_clip else ""),
+            video=item.extra.get("video", "") or (Path(shown).with_suffix("").as_posix() if is_clip(item) else ""),
             track="" if score.track is None else str(score.track),
             split=item.split,
             detector=detector,
@@ -219,29 +261,38 @@ def write_reports(
 
 
 def _measured(
-    scorer: Scorer, name: str, rows: Sequence[ScoreRow], scores: Sequence[ItemScore], config: BenchConfig
+    scorer: Scorer,
+    name: str,
+    items: Sequence[Item],
+    rows: Sequence[ScoreRow],
+    scores: Sequence[ItemScore],
+    config: BenchConfig,
 ) -> DetectorPart:
-    threshold, origin = threshold_of(name, scorer.model_set)
-    clips = [score.is_clip for score in scores]
+    clips = [is_clip(item) for item in items]
     finer: dict[Level, list[Finer]] = {}
     if any(clips):
-        pairs = [
-            (row, score) for row, score in zip(rows, scores, strict=True) if score.is_clip and score.score is not None
-        ]
+        judged = zip(rows, scores, clips, strict=True)
+        pairs = [(row, score) for row, score, clip in judged if clip and score.score is not None]
         if not all(clips):
             finer["video"] = [Finer(row, score.score) for row, score in pairs if score.score is not None]
         finer["track"] = [Finer(row, track.score) for row, score in pairs for track in score.tracks]
         finer["frame"] = [Finer(row, v) for row, score in pairs for track in score.tracks for _, v in track.frames]
     return detector_part(
         rows,
-        Judging(threshold, config.draws, config.seed),
+        Judging(scorer.thresholds[name], config.draws, config.seed),
         scorer.descriptions[name],
         scorer.fingerprints[name],
-        origin,
+        scorer.threshold_origins[name],
         clips,
         [score.verdict for score in scores],
         {level: parts for level, parts in finer.items() if parts},
+        [score.is_partial for score in scores],
     )
+
+
+def is_clip(item: Item) -> bool:
+    """By its name, so that what cannot be read, and what a FILE.py judges, is a clip too."""
+    return item.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _shown(path: Path, base: Path) -> str:

@@ -1,6 +1,7 @@
 """Rows of scores -> the blocks of results.json: coverage, and figures per family, per level, and pooled."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from eval.results import CoverageBlock, DetectorPart, FailuresBlock, Level, MetricsBlock
 from eval.score_table import ScoreRow
 from eval.statistics import METRICS, bootstrap_metrics, clusters_of, rates_at
-from forensics.common.metrics import auc, share_with_interval
+from forensics.common.metrics import Estimate, auc, share_with_interval
 from forensics.common.outcomes import Outcome
 
 UNNAMED = "unnamed"
+# FaceForensics++ at several compressions shows the same recordings: data sets `ffpp-c23`, `ffpp-c40`.
+COMPRESSION = re.compile(r"-(raw|c0|c23|c40)$")
 # Rates, and the labels of the rows that they are shares of.
 RATES = {"fpr": (0,), "fnr": (1,), "accuracy": (0, 1), "tpr_at_fpr_1": (1,), "tpr_at_fpr_5": (1,)}
+NO_INTERVAL = "every draw gives the same figure: too few independent groups, or all in order"
 OF_ONE_CLASS = {"fpr": "no reals were scored", "fnr": "no fakes were scored"}
 
 
@@ -51,10 +55,10 @@ class Finer:
 
 
 def columns_of(rows: Sequence[ScoreRow]) -> Columns:
-    """Arrays of rows. Clusters are groups that share a source or an identity within a data set."""
+    """Arrays of rows. Clusters are groups that share a source or an identity within a data set (at any compression)."""
 
     def within(row: ScoreRow, name: str) -> str:
-        return f"{row.dataset}\n{name}" if name else ""
+        return f"{COMPRESSION.sub('', row.dataset)}\n{name}" if name else ""
 
     clusters = clusters_of(
         [within(row, row.source or row.video) for row in rows],
@@ -65,7 +69,9 @@ def columns_of(rows: Sequence[ScoreRow]) -> Columns:
     return Columns(np.array([row.label for row in rows], np.int64), scores, clusters)
 
 
-def coverage_block(rows: Sequence[ScoreRow], verdicts: Sequence[str | None] | None = None) -> CoverageBlock:
+def coverage_block(
+    rows: Sequence[ScoreRow], verdicts: Sequence[str | None] | None = None, n_partial: int = 0
+) -> CoverageBlock:
     """What became of each input; `verdicts` (aligned with rows) where the detector gives them."""
     counts = Counter(str(row.outcome) for row in rows)
     by_label = [Counter(str(row.outcome) for row in rows if row.label == label) for label in (0, 1)]
@@ -86,6 +92,7 @@ def coverage_block(rows: Sequence[ScoreRow], verdicts: Sequence[str | None] | No
         n=len(rows),
         n_scored=scored,
         share=round(scored / len(rows), 6) if rows else None,
+        n_partial=n_partial,
         outcomes=dict(sorted(counts.items())),
         real=dict(sorted(by_label[0].items())),
         fake=dict(sorted(by_label[1].items())),
@@ -110,11 +117,10 @@ def metrics_block(columns: Columns, level: Level, judging: Judging, counts_failu
         values[name] = None if estimate is None else _rounded(estimate.value)
         if values[name] is None:
             undefined[name] = _why_undefined(name, n_real, n_fake)
-        elif estimate is not None and not math.isnan(estimate.low):
-            low, high = (estimate.low, estimate.high)
-            if low == high and name in RATES:
-                low, high = _interval_at_bound(estimate.value, scored, RATES[name])
-            intervals[name] = (round(low, 6), round(high, 6))
+        elif estimate is not None and (interval := _interval(estimate, scored, RATES.get(name))):
+            intervals[name] = (round(interval[0], 6), round(interval[1], 6))
+        elif name == "auc":
+            undefined |= dict.fromkeys(("auc_low", "auc_high"), NO_INTERVAL)
     auc_low, auc_high = intervals.pop("auc", (None, None))
     return MetricsBlock(
         level=level,
@@ -140,8 +146,10 @@ def detector_part(
     clips: Sequence[bool] | None = None,
     verdicts: Sequence[str | None] | None = None,
     finer: Mapping[Level, Sequence[Finer]] | None = None,
+    partial: Sequence[bool] | None = None,
 ) -> DetectorPart:
-    """All blocks of one detector. `clips` says which rows are clips; `finer` holds scores of their tracks and frames."""
+    """All blocks of one detector. `clips` says which rows are clips; `finer` holds scores of their tracks and frames;
+    `partial` which rows were scored on what could be decoded of a damaged file (all aligned with rows)."""
     columns = columns_of(rows)
     level = file_level(rows, clips)
     datasets, generators = np.array([row.dataset or UNNAMED for row in rows]), _generators(rows)
@@ -165,11 +173,12 @@ def detector_part(
         fingerprint=fingerprint,
         threshold=judging.threshold,
         threshold_origin=threshold_origin,
-        coverage=coverage_block(rows, verdicts),
+        coverage=coverage_block(rows, verdicts, sum(partial or ())),
         coverage_by_dataset={
             name: coverage_block(
                 [row for row, wanted in zip(rows, part, strict=True) if wanted],
                 None if verdicts is None else [v for v, wanted in zip(verdicts, part, strict=True) if wanted],
+                sum(damaged for damaged, wanted in zip(partial or (), part, strict=False) if wanted),
             )
             for name, part in of_dataset.items()
         },
@@ -185,20 +194,25 @@ def file_level(rows: Sequence[ScoreRow], clips: Sequence[bool] | None) -> Level:
     if clips is not None and rows and all(clips):
         return "video"
     if rows and all(row.video for row in rows) and not (clips is not None and any(clips)):
-        n_videos = len({(row.dataset, row.video) for row in rows})
+        n_videos = len({_video_key(row) for row in rows})
         return "frame" if n_videos < len(rows) else "item"
     return "item"
 
 
 def _videos_of_frames(rows: Sequence[ScoreRow]) -> list[Finer]:
     """The mean score of each video's scored frames, as DeepfakeBench (Yan et al. 2023, arXiv 2307.01426) has it."""
-    frames: dict[tuple[str, str], list[ScoreRow]] = {}
+    frames: dict[tuple[str, ...], list[ScoreRow]] = {}
     for row in rows:
         if row.score is not None:
-            frames.setdefault((row.dataset, row.video), []).append(row)
+            frames.setdefault(_video_key(row), []).append(row)
     return [
         Finer(own[0], float(np.mean([row.score for row in own if row.score is not None]))) for own in frames.values()
     ]
+
+
+def _video_key(row: ScoreRow) -> tuple[str, ...]:
+    """What makes a video one: `000_003` of four methods, which other tools' tables call alike, is four videos."""
+    return row.dataset, str(row.label), row.generator, row.video
 
 
 def _columns_of_finer(parts: Sequence[Finer]) -> Columns:
@@ -210,12 +224,24 @@ def _generators(rows: Sequence[ScoreRow]) -> NDArray[np.str_]:
     return np.array([(row.generator or UNNAMED) if row.label == 1 else "" for row in rows])
 
 
+def is_drawn(scored: Columns) -> bool:
+    """Whether a bootstrap has something to draw: a class that is one cluster comes out the same every time."""
+    of_class = [len(np.unique(scored.clusters[scored.labels == label])) for label in (0, 1)]
+    return min((n for n in of_class if n), default=0) > 1
+
+
+def failures_at_the_wrong_end(columns: Columns) -> NDArray[np.float64]:
+    """Scores (N,) in which a failed fake lies below everything and a failed real above."""
+    worst = np.where(columns.labels == 1, -np.inf, np.inf)
+    return np.where(np.isnan(columns.scores), worst, columns.scores)
+
+
 def _with_failures(columns: Columns, has_score: NDArray[np.bool_], threshold: float) -> FailuresBlock | None:
     """Failures at the far end of the wrong side: a bound that no treatment of them can be worse than."""
     failed = ~has_score
     if not failed.any():
         return None
-    worst = np.where(has_score, columns.scores, np.where(columns.labels == 1, -np.inf, np.inf))
+    worst = failures_at_the_wrong_end(columns)
     rates = rates_at(columns.labels, worst, threshold)
     return FailuresBlock(
         n_failed_real=int((failed & (columns.labels == 0)).sum()),
@@ -227,11 +253,19 @@ def _with_failures(columns: Columns, has_score: NDArray[np.bool_], threshold: fl
     )
 
 
-def _interval_at_bound(value: float, scored: Columns, labels: tuple[int, ...]) -> tuple[float, float]:
-    """Wilson's interval of a rate that every draw gives alike (0 or 1): on as many trials as there are clusters."""
+def _interval(estimate: Estimate, scored: Columns, labels: tuple[int, ...] | None) -> tuple[float, float] | None:
+    """The bootstrap's interval, unless there was nothing to draw; `labels`: of the rows that a rate is a share of.
+
+    A rate that every draw gives alike has Wilson's interval, on as many trials as there are clusters.
+    """
+    if labels is None:
+        has_width = estimate.low < estimate.high
+        return (estimate.low, estimate.high) if has_width and is_drawn(scored) else None
     n = len(np.unique(scored.clusters[np.isin(scored.labels, labels)]))
-    estimate = share_with_interval(round(value * n), n)
-    return min(estimate.low, value), max(estimate.high, value)
+    if estimate.low < estimate.high and n > 1:
+        return estimate.low, estimate.high
+    share = share_with_interval(round(estimate.value * n), n)
+    return min(share.low, estimate.value), max(share.high, estimate.value)
 
 
 def _why_undefined(name: str, n_real: int, n_fake: int) -> str:

@@ -54,6 +54,11 @@ class ScoringConfig(BaseModel):
     workers: int = Field(0, description="items scored at the same time; 0: one per core, four at most", ge=0, le=256)
 
     @property
+    def needs_verdicts(self) -> bool:
+        """Whether verdicts are counted, which costs a second scoring of the most suspicious crops."""
+        return True
+
+    @property
     def worker_count(self) -> int:
         """How many scanners work beside each other."""
         return self.workers or min(cores(), MAX_DEFAULT_WORKERS)
@@ -86,6 +91,7 @@ class ScoringConfig(BaseModel):
             max_frames=self.max_frames,
             device=self.device,
             timeout=self.timeout,
+            stability=self.needs_verdicts,
             threads=max(1, cores() // self.worker_count),
         )
 
@@ -110,6 +116,11 @@ class RobustnessConfig(BenchConfig):
     perturb: tuple[str, ...] = Field(
         (), description="NAME (its five strengths) or NAME:STRENGTH, e.g. jpeg or jpeg:50; all if none; may be repeated"
     )
+
+    @property
+    def needs_verdicts(self) -> bool:
+        """Only scores are compared."""
+        return False
 
 
 class ImportConfig(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from eval.benchmark import CLUSTERS, RESULTS_FILE, SCORES_FILE, data_counts, write_reports
+from eval.benchmark import CLUSTERS, REPORT_HTML, REPORT_MD, RESULTS_FILE, SCORES_FILE, data_counts, write_reports
 from eval.blocks import Judging, detector_part
 from eval.config import ImportConfig
 from eval.results import DatasetPart, ProvenancePart, Results
@@ -21,7 +21,7 @@ def import_scores(config: ImportConfig, source: Path, output: Path, progress: Pr
     """Read, measure, write. Raises ManifestError for a table that cannot be judged, with the line."""
     started, clock = datetime.now(UTC), time.monotonic()
     folder = OutputFolder(output, config.overwrite)
-    folder.check([RESULTS_FILE, SCORES_FILE])
+    folder.check([RESULTS_FILE, SCORES_FILE, REPORT_MD, REPORT_HTML])
     rows = read_scores(source, config.detector)
     if not rows:
         raise ManifestError(f"{source} holds no scores", "one row per item and detector under the header")
@@ -51,9 +51,19 @@ def import_scores(config: ImportConfig, source: Path, output: Path, progress: Pr
         ),
     )
     folder.write(SCORES_FILE, scores_text(rows))
-    files = {row.path: path for row in rows if (path := source.parent / row.path).is_file()}
+    files = {row.path: path for row in rows if (path := _beside(source, row.path)) is not None}
     write_reports(folder, results, rows, files, progress)
     return results
+
+
+def _beside(source: Path, name: str) -> Path | None:
+    """A picture that lies with the table: what a stranger's table names elsewhere is not shown on a page."""
+    folder = source.parent.resolve()
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long, a loop of links, a NUL byte
+        return None
 
 
 def _dataset(rows: Sequence[ScoreRow], source: Path) -> DatasetPart:

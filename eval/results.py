@@ -65,6 +65,7 @@ class CoverageBlock(Part):
     n: int
     n_scored: int
     share: float | None
+    n_partial: int = Field(description="scored, but damaged or cut off: on what could be decoded")
     outcomes: dict[str, int]
     real: dict[str, int] = Field(description="outcomes of the reals")
     fake: dict[str, int] = Field(description="outcomes of the fakes")

@@ -6,6 +6,7 @@ are still found; the share that still is scored stands beside it. Intervals draw
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from eval.benchmark import choose_data, dataset_part, open_cache, provenance_part, rows_of
-from eval.blocks import Columns, columns_of
+from eval.blocks import Columns, columns_of, failures_at_the_wrong_end, is_drawn
 from eval.config import RobustnessConfig
 from eval.report.robustness import RobustnessPoint, render_robustness, render_robustness_markdown
 from eval.results import SCHEMA_VERSION, DatasetPart, Part, ProvenancePart
+from eval.score_cache import ItemScore
 from eval.scoring import Scorer
 from eval.statistics import paired_bootstrap_difference, rates_at
-from eval.variants import PerturbedVariant
-from forensics.common.metrics import Estimate, auc_with_interval
+from eval.variants import DecodedPictures, PerturbedVariant
+from forensics.common.metrics import Estimate, auc, auc_with_interval
 from forensics.common.progress import Progress
 from forensics.media.types import Sampling
 from forensics.perturb.grid import GRID, Condition, parse_condition, perturbation
@@ -42,9 +44,12 @@ class ConditionPart(Part):
     n_real: int
     n_fake: int
     share_scored: float | None = Field(description="share of all items of the family that got a score")
+    share_scored_real: float | None
+    share_scored_fake: float | None
     auc: float | None
     auc_low: float | None
     auc_high: float | None
+    auc_failures_wrong: float | None = Field(description="with every item that got no score counted as wrong")
     drop: float | None = Field(description="clean AUC less this AUC, on the items scored both times")
     drop_low: float | None
     drop_high: float | None
@@ -58,6 +63,9 @@ class RobustnessResults(Part):
     schema_version: str = SCHEMA_VERSION
     dataset: DatasetPart
     conditions: list[ConditionPart]
+    outcomes: dict[str, dict[str, int]] = Field(
+        description="per condition (`clean` first): outcomes over all detectors"
+    )
     provenance: ProvenancePart
 
 
@@ -72,15 +80,16 @@ def run_robustness(
     chosen = choose_data(config, data)
     for note in chosen.notes:
         progress.say(note)
-    cache = open_cache(folder, config.force)
+    cache = open_cache(folder)
     sampling = Sampling(config.sample_fps, config.max_frames)
     parts: list[ConditionPart] = []
     try:
-        scorer = Scorer(config, cache, progress)
+        scorer = Scorer(config, cache, progress, config.force)
         hashes = scorer.hashes(chosen.items)
         clean = scorer.score(chosen.items, "clean")
         rows = {name: rows_of(chosen, scores, name, hashes) for name, scores in clean.items()}
         columns = {name: columns_of(own) for name, own in rows.items()}
+        outcomes, decoded = {"clean": _outcomes(clean)}, DecodedPictures()
         families = _families([item.dataset for item in chosen.items])
         for name in scorer.detectors:
             parts += [
@@ -89,8 +98,9 @@ def run_robustness(
                 for own in [columns[name].where(chosen_rows)]
             ]
         for number, condition in enumerate(conditions, 1):
-            variant = PerturbedVariant(condition, sampling, config.seed)
+            variant = PerturbedVariant(condition, sampling, config.seed, decoded)
             scores = scorer.score(chosen.items, f"{number}/{len(conditions)} {condition}", variant)
+            outcomes[str(condition)] = _outcomes(scores)
             for name in scorer.detectors:
                 found = np.array([math.nan if one.score is None else one.score for one in scores[name]])
                 for family, chosen_rows in families.items():
@@ -102,6 +112,7 @@ def run_robustness(
     results = RobustnessResults(
         dataset=dataset_part(chosen, rows[scorer.detectors[0]], config),
         conditions=parts,
+        outcomes=outcomes,
         provenance=provenance_part(
             config, scorer.model_set, scorer.folder,
             {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
@@ -177,6 +188,10 @@ def about_of(results: RobustnessResults) -> dict[str, str]:
     }
 
 
+def _outcomes(scores: dict[str, list[ItemScore]]) -> dict[str, int]:
+    return dict(sorted(Counter(str(score.outcome) for own in scores.values() for score in own).items()))
+
+
 def _families(datasets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
     names = np.array([name or "unnamed" for name in datasets])
     found = {str(name): names == name for name in sorted(set(names))}
@@ -195,6 +210,8 @@ def _part(
     if 0 < n_fake < len(scored.labels):
         clusters = scored.clusters.astype(str).tolist()
         value = auc_with_interval(scored.labels.tolist(), scored.scores.tolist(), clusters, config.seed, config.draws)
+        if not is_drawn(scored):
+            value = Estimate(value.value, math.nan, math.nan)
     drop = Estimate(math.nan, math.nan, math.nan)
     both = has_score & ~np.isnan(clean.scores)
     if condition is not None and both.any():
@@ -206,6 +223,8 @@ def _part(
             config.draws,
             config.seed,
         ).difference
+        if not is_drawn(clean.where(both)):
+            drop = Estimate(drop.value, math.nan, math.nan)
     rates = rates_at(scored.labels, scored.scores, threshold) if len(scored.labels) else None
     return ConditionPart(
         detector=detector,
@@ -214,16 +233,23 @@ def _part(
         strength=condition.strength if condition else None,
         n_real=len(scored.labels) - n_fake,
         n_fake=n_fake,
-        share_scored=round(float(has_score.mean()), 6) if len(has_score) else None,
+        share_scored=_share(has_score),
+        share_scored_real=_share(has_score[changed.labels == 0]),
+        share_scored_fake=_share(has_score[changed.labels == 1]),
         auc=_rounded(value.value),
         auc_low=_rounded(value.low),
         auc_high=_rounded(value.high),
+        auc_failures_wrong=_rounded(auc(changed.labels, failures_at_the_wrong_end(changed))),
         drop=_rounded(drop.value),
         drop_low=_rounded(drop.low),
         drop_high=_rounded(drop.high),
         fpr=_rounded(rates.fpr) if rates else None,
         fnr=_rounded(rates.fnr) if rates else None,
     )
+
+
+def _share(hits: NDArray[np.bool_]) -> float | None:
+    return round(float(hits.mean()), 6) if len(hits) else None
 
 
 def _rounded(value: float) -> float | None:

@@ -11,8 +11,6 @@ from pathlib import Path
 from forensics.common.errors import UsageError
 from forensics.common.outcomes import Outcome
 
-DIGITS = 12
-
 
 @dataclass(frozen=True)
 class TrackScore:
@@ -28,7 +26,8 @@ class ItemScore:
     """What one detector says of one item; `score` in [0, 1], 1 = fake, None unless the outcome is `scored`.
 
     track: the one that the score comes from (clips with faces only); tracks: all that are large enough (clips only);
-    verdict: what a scan says, for the detector that verdicts rest on.
+    verdict: what a scan says, for the detector that verdicts rest on; is_partial: the file is damaged or cut off, and the
+    score rests on what could be decoded.
     """
 
     outcome: Outcome
@@ -38,6 +37,7 @@ class ItemScore:
     tracks: tuple[TrackScore, ...] = ()
     verdict: str | None = None
     message: str = ""
+    is_partial: bool = False
 
 
 class ScoreCache:
@@ -86,11 +86,11 @@ def _to_json(score: ItemScore) -> dict[str, object]:
         "clip": score.is_clip,
         "track": score.track,
         "tracks": [
-            [t.id, round(t.score, DIGITS), [[time_s, round(value, DIGITS)] for time_s, value in t.frames]]
-            for t in score.tracks
+            [track.id, track.score, [[time_s, value] for time_s, value in track.frames]] for track in score.tracks
         ],
         "verdict": score.verdict,
         "message": score.message,
+        "partial": score.is_partial,
     }
 
 
@@ -107,4 +107,5 @@ def _from_json(entry: dict[str, object]) -> ItemScore:
         tracks=tuple(tracks),
         verdict=None if entry["verdict"] is None else str(entry["verdict"]),
         message=str(entry["message"]),
+        is_partial=bool(entry["partial"]),
     )

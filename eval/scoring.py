@@ -69,11 +69,15 @@ class _Job:
 class Scorer:
     """Scores items with the detectors of a configuration, through a cache if there is one.
 
-    Raises UsageError for unknown or equally named detectors, WeightsError for weights that do not fit.
+    `force` scores again what the cache holds. Raises UsageError for unknown or equally named detectors, WeightsError for
+    weights that do not fit.
     """
 
-    def __init__(self, config: ScoringConfig, cache: ScoreCache | None, progress: Progress) -> None:
-        self._config, self._cache, self._progress = config, cache, progress
+    def __init__(
+        self, config: ScoringConfig, cache: ScoreCache | None, progress: Progress, force: bool = False
+    ) -> None:
+        self._config, self._cache, self._progress, self._force = config, cache, progress, force
+        self._known_hashes: dict[tuple[Path, int, int], str | None] = {}
         self.model_set, self.folder = load_model_set(config.folder)
         self._specs = config.specs
         self.detectors = tuple(shown_name(spec) for spec in self._specs)
@@ -83,14 +87,17 @@ class Scorer:
         self.fingerprints = {
             shown_name(spec): detector_fingerprint(spec, self.model_set, self.folder) for spec in self._specs
         }
+        device = resolve_device(config.device)
+        self._device = str(device)
         views: tuple[View, ...] = ("face", "scene")
         self._options_hashes = {
             view: options_hash(config.scan_config((DEFAULT_DETECTOR,), view).analysis_options()) for view in views
         }
-        self.thresholds = {name: threshold_of(name, self.model_set)[0] for name in self.detectors}
+        self.thresholds = {shown_name(spec): threshold_of(spec, self.model_set)[0] for spec in self._specs}
+        self.threshold_origins = {shown_name(spec): threshold_of(spec, self.model_set)[1] for spec in self._specs}
         # Complains now about what is wrong with a detector, not after the first thousand items.
         of_crops = [spec for spec in self._specs if not spec.endswith(".py")]
-        bank = DetectorBank(of_crops, self.model_set, self.folder, resolve_device(config.device))
+        bank = DetectorBank(of_crops, self.model_set, self.folder, device)
         scripts = [ScriptDetector(Path(spec), config.timeout) for spec in self._specs if spec.endswith(".py")]
         shown = {opinion.name: opinion.description for opinion in bank.opinions}
         shown |= {script.name: script.description for script in scripts}
@@ -123,11 +130,22 @@ class Scorer:
 
     def _hashes(self, items: Sequence[Item]) -> list[str | None]:
         with ThreadPoolExecutor(self._config.worker_count) as pool:
-            return list(pool.map(lambda item: hash_or_none(item.path), items))
+            return list(pool.map(lambda item: self._hash(item.path), items))
+
+    def _hash(self, path: Path) -> str | None:
+        """Read once as long as size and time of change stay: the same items are scored under many conditions."""
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            return None
+        key = path, status.st_size, status.st_mtime_ns
+        if key not in self._known_hashes:
+            self._known_hashes[key] = hash_or_none(path)
+        return self._known_hashes[key]
 
     def _key(self, spec: str, sha256: str, view: View, variant: Variant | None) -> str:
         name, changed = shown_name(spec), variant.key if variant else ""
-        parts = [sha256, name, self.fingerprints[name], self._options_hashes[view], changed, __version__]
+        parts = [sha256, name, self.fingerprints[name], self._options_hashes[view], self._device, changed, __version__]
         return sha256_of_text("\n".join(parts))
 
     def _jobs(
@@ -139,7 +157,9 @@ class Scorer:
             view: View = "face" if item.view == "face" else "scene"
             specs = []
             for spec in self._specs:
-                known = self._cache.get(self._key(spec, sha256, view, variant)) if self._cache and sha256 else None
+                known = None
+                if self._cache and sha256 and not self._force:
+                    known = self._cache.get(self._key(spec, sha256, view, variant))
                 if known is None:
                     specs.append(spec)
                 else:
@@ -163,6 +183,8 @@ class Scorer:
                     continue
                 else:
                     scores = [item_score(result, shown_name(spec), self.model_set) for spec in specs]
+                    if variant is not None:  # only scores are compared: tracks of every condition would fill the memory
+                        scores = [replace(score, tracks=()) for score in scores]
                 bar(1)
                 yield from ((job, spec, score) for spec, score in zip(specs, scores, strict=True))
         if again:
@@ -213,6 +235,9 @@ def item_score(result: ScanResult, name: str, model_set: ModelSet) -> ItemScore:
             # A FILE.py judges the file as a whole.
             outcome = Outcome.SCORED if part.score is not None else Outcome.DETECTOR_ERROR
             return ItemScore(outcome, part.score, message=part.error or "")
+    if result.breakdown is not None and result.breakdown.outcome is Outcome.LIMIT_EXCEEDED:
+        # A score of what the time or memory sufficed for would depend on the machine and its load.
+        return ItemScore(Outcome.LIMIT_EXCEEDED, is_clip=is_clip, message=result.breakdown.message)
     if not record.outcome.analysed:
         return ItemScore(record.outcome, is_clip=is_clip, message=record.message)
     if not result.logs:
@@ -229,6 +254,7 @@ def item_score(result: ScanResult, name: str, model_set: ModelSet) -> ItemScore:
         track=top.id if is_clip else None,
         tracks=tuple(_track(log, name) for log in judged) if is_clip else (),
         verdict=record.verdict.label if record.verdict and name == DEFAULT_DETECTOR else None,
+        is_partial=record.media is not None and not record.media.is_complete,
     )
 
 
@@ -237,9 +263,12 @@ def shown_name(spec: str) -> str:
     return Path(spec).stem if spec.endswith(".py") else bank_name(spec)
 
 
-def threshold_of(name: str, model_set: ModelSet) -> tuple[float, str]:
-    """Where a detector calls an input fake, and where that threshold comes from."""
-    point = model_set.operating_points.get(name)
+def threshold_of(spec: str, model_set: ModelSet) -> tuple[float, str]:
+    """Where a detector calls an input fake, and where that threshold comes from.
+
+    spec: as on the command line; a FILE.py ships no threshold, even where it is called as a built-in detector is.
+    """
+    point = model_set.operating_points.get(spec)
     if point is None:
         return UNSHIPPED_THRESHOLD, "even odds: the detector ships no threshold"
     return point.threshold_fake, "shipped: `likely fake`, fixed on dev data"

@@ -44,6 +44,9 @@ class ScanConfig(BaseModel):
     sample_fps: float = _analysis(4.0, "frames per second of presentation time that are looked at", gt=0, le=240)
     max_frames: int = _analysis(240, "frames at most per clip, spread over all of it", ge=1, le=100_000)
     prior: float = _analysis(0.5, "share of fakes assumed before looking; 0.5 = even odds", gt=0, lt=1)
+    stability: bool = _analysis(
+        True, "score the most suspicious crops again after mild JPEG; a verdict that this overturns is inconclusive"
+    )
     face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces")
     face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
     device: Literal["auto", "cpu", "cuda", "mps"] = _analysis(
@@ -102,7 +105,7 @@ def resolve_config(file: Path | None, given: dict[str, Any]) -> ScanConfig:
     if file is not None:
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # unreadable, no TOML, or nested without end
             raise UsageError(f"configuration {file}: {error}", "`forensics config` prints one to start from") from error
     try:
         return ScanConfig.model_validate({**values, **given})

@@ -9,6 +9,7 @@ from forensics.report.record import EnvironmentPart
 
 LIBRARIES = (
     "torch", "torchvision", "timm", "facenet-pytorch", "opencv-python-headless", "av", "pillow", "numpy", "scipy",
+    "scikit-learn",
 )  # fmt: skip
 
 

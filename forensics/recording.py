@@ -105,6 +105,7 @@ class Findings:
     whole_file: list[DetectorPart] = field(default_factory=list)
     moments: list[MomentPart] = field(default_factory=list)
     error: MediaError | None = None
+    breakdown: MediaError | None = None  # what ended decoding early, after some samples
 
 
 def make_record(

@@ -64,12 +64,14 @@ class ScanResult:
 
     pictures: what the page shows. top_logits: mean calibrated logit per opinion of the track with the highest primary
     one, unrounded (empty without a track); calibration and benches read these. logs: every track with its unrounded logits.
+    breakdown: what ended decoding early, where the record rests on what came before.
     """
 
     record: Record
     pictures: list[MomentPicture]
     top_logits: dict[str, float]
     logs: tuple[TrackLog, ...] = ()
+    breakdown: MediaError | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +168,8 @@ class _Run:
         model = model_part(scanner.model_set, *hashes) if self._bank.opinions else None
         domain, device = scanner.model_set.domain, str(scanner.device)
         record = make_record(found, self._config, scanner.options, self._bank, model, domain, device, self._clock())
-        return ScanResult(record, pictures, self._top_logits(), tuple(log for _, log in sorted(found.tracks.items())))
+        logs = tuple(log for _, log in sorted(found.tracks.items()))
+        return ScanResult(record, pictures, self._top_logits(), logs, found.breakdown)
 
     def _follow_and_score(self, on_sample: Callable[[int], None]) -> None:
         """Fill the tracks sample by sample; nothing but scores and a few crops outlives a window of frames.
@@ -178,7 +181,7 @@ class _Run:
         with self._scanner.reader.open(self._found.path, sampling) as stream:
             samples = prefetch(stream, PREFETCH_BYTES // max(1, stream.info.width * stream.info.height * 3))
             pending: list[_FoundFace] = []
-            analysed, breakdown = 0, ""
+            analysed = 0
             try:
                 for faces in self._timed("decode and faces", self._faces(samples, stream.info.kind == "image")):
                     analysed += 1
@@ -190,9 +193,10 @@ class _Run:
             except MediaError as error:
                 if analysed == 0:
                     raise
-                breakdown = error.message
+                self._found.breakdown = error
             self._score(pending)
-            self._found.media = media_part(stream, self._found.path, analysed, breakdown)
+            reason = self._found.breakdown.message if self._found.breakdown else ""
+            self._found.media = media_part(stream, self._found.path, analysed, reason)
 
     def _faces(self, samples: Iterator[Sample], is_still: bool) -> Iterator[list[_FoundFace]]:
         """The faces of each sample, with their tracks and crops."""
@@ -234,7 +238,7 @@ class _Run:
         is_video = self._found.media is not None and self._found.media.kind == "video"
         scores = {log.id: log.score(primary) for log in tracks.values()}
         top = top_track(list(scores.values()), domain, is_video)
-        if top is not None and (kept := tracks[top.id].kept):
+        if self._config.stability and top is not None and (kept := tracks[top.id].kept):
             again = self._bank.calibrated_logits([jpeg(crop, STABILITY_JPEG_QUALITY) for _, _, crop in kept])[primary]
             before = float(np.mean([logit for logit, _, _ in kept]))
             scores[top.id] = tracks[top.id].score(primary, float(np.mean(again)), before)

@@ -50,7 +50,10 @@ def test_a_wrong_option_is_named(tmp_path, text, named):
     assert "forensics config" in caught.value.hint
 
 
-@pytest.mark.parametrize("content", [None, b"prior = ", b"\xff\xfe", b"prior = 0.1\nprior = 0.2"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"prior = ", b"\xff\xfe", b"prior = 0.1\nprior = 0.2", b"prior = " + b"[" * 3000, b"prior = " + b"9" * 5000],
+)
 def test_a_file_that_is_no_configuration_is_a_typed_error(tmp_path, content):
     path = tmp_path / "c.toml"
     if content is not None:
@@ -162,12 +165,15 @@ def test_what_was_given_empty_still_wins_over_the_file(tmp_path):
 
 
 OTHER = {
-    "detector": ("cnn",), "view": "face", "sample_fps": 5.0, "max_frames": 7, "prior": 0.25, "face_detector": "yunet",
+    "detector": ("cnn",), "view": "face", "sample_fps": 5.0, "max_frames": 7, "prior": 0.25, "stability": False,
+    "face_detector": "yunet",
     "face_model": Path("m.onnx"), "device": "cpu", "weights": Path("w"), "threads": 3, "timeout": 9.0,
     "max_pixels": 1000, "max_memory_gb": 0.5, "output": Path("o"), "format": ("json",), "resume": False, "force": True,
     "overwrite": True, "fail_on": "fake", "verbose": True, "quiet": True,
 }  # fmt: skip
-ANALYSIS = {"detector", "view", "sample_fps", "max_frames", "prior", "face_detector", "face_model", "device"}
+ANALYSIS = {
+    "detector", "view", "sample_fps", "max_frames", "prior", "stability", "face_detector", "face_model", "device",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from eval.attack_sets.set_folder import Entry, SetFolder, file_names, png_bytes
+from eval.attack_sets.set_folder import PATCH_FILES, Entry, SetFolder, file_names, png_bytes
 from eval.attack_sets.squares import Prepared, chunks, read_picture
 from eval.attack_sets.victims import Victim
 from eval.attacks import (
@@ -31,14 +31,18 @@ from forensics.common.files import sha256_of_text
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
 from forensics.detectors.protocol import logit, sigmoid
+from forensics.environment import library_versions
 from forensics.media.reader import MediaReader
 
-CHUNK = 32
-# A patch is trained on at most this many pictures of a class, and applied to all: it is universal.
-PATCH_TRAINING = 256
+# Pictures, and their pixels in sum, that are in memory at a time, as they were, cut, attacked and saved: some 500 MB.
+CHUNK, CHUNK_PIXELS = 32, 1 << 25
+# A patch is trained on at most this many pictures of a class, and on as many pixels as fit into 400 MB; it is applied to
+# all: it is universal.
+PATCH_TRAINING, PATCH_PIXELS = 256, 1 << 27
 KEY_DIGITS = 12
 SAMPLE_STREAM = 21
-PATCH_FILES = {1: "patch-fake-to-real.png", 0: "patch-real-to-fake.png"}
+# Those that the bytes of a set can depend on.
+LIBRARIES = ("facenet-pytorch", "numpy", "opencv-python-headless", "pillow", "timm", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Job:
     def recipe_sha256(self) -> str:
         """Hash over all that the pictures depend on."""
         squares = [[one.sha256, one.item.label, [asdict(square) for square in one.squares]] for one in self.prepared]
+        versions = library_versions()
         recipe = {
             "victim": [self.victim.name, self.victim.fingerprint, list(self.victim.members)],
             "attack": asdict(self.attack),
@@ -63,19 +68,20 @@ class Job:
             "files": file_names([one.item.path for one in self.prepared]),
             "device": self.device.type,
             "tool": __version__,
+            "libraries": {name: versions[name] for name in LIBRARIES},
         }
         return sha256_of_text(json.dumps(recipe, sort_keys=True))
 
 
 def craft_set(job: Job, folder: SetFolder, reader: MediaReader, progress: Progress, title: str) -> None:
     """Make what the folder does not hold yet."""
-    lacking = [
-        places for places in chunks(len(job.prepared), CHUNK) if any(place not in folder.entries for place in places)
-    ]
+    cut = chunks([one.area for one in job.prepared], CHUNK, CHUNK_PIXELS)
+    lacking = [places for places in cut if any(place not in folder.entries for place in places)]
     if not lacking:
         progress.say(f"{title}: made earlier")
         return
     names = file_names([one.item.path for one in job.prepared])
+    folder.claim(names)
     patches = _train_patches(job, folder, reader, progress, title) if job.attack.kind.norm == "area" else {}
     with progress.task(title, sum(map(len, lacking))) as bar:
         for places in lacking:
@@ -108,13 +114,14 @@ def _attacked(
     crops = [square.cut(picture) for one, picture in zip(prepared, pictures, strict=True) for square in one.squares]
     labels = [one.item.label for one in prepared for _ in one.squares]
     keys = [key for one in prepared for key in _keys(one)]
-    victim, threshold = job.victim.logits, logit_of(job.threshold)
+    victim, rest = job.victim.logits, job.victim.left_out_logits(crops)
     if patches:
         changed = [apply_patch(crop, patches[label], key) for crop, label, key in zip(crops, labels, keys, strict=True)]
-        logits = logits_of(victim, changed, device=job.device).tolist()
+        logits = logits_of(victim, changed, device=job.device) + rest
     else:
-        crafted = craft_pictures(victim, crops, labels, keys, job.attack, threshold, device=job.device)
-        changed, logits = [one.pixels for one in crafted], [one.logit_in_memory for one in crafted]
+        thresholds = (logit_of(job.threshold) - rest).tolist()
+        crafted = craft_pictures(victim, crops, labels, keys, job.attack, thresholds, device=job.device)
+        changed, logits = [one.pixels for one in crafted], np.array([one.logit_in_memory for one in crafted]) + rest
     results, at = [], 0
     for one, picture in zip(prepared, pictures, strict=True):
         adversarial, n = picture.copy(), len(one.squares)
@@ -138,16 +145,18 @@ def _train_patches(
     for label in sorted({one.item.label for one in job.prepared}):
         own = [one for one in job.prepared if one.item.label == label]
         order = rng_for(job.attack.seed, SAMPLE_STREAM, label).permutation(len(own))
-        chosen = [own[i] for i in sorted(order[:PATCH_TRAINING])]
+        areas = np.cumsum([sum(square.side**2 for square in own[i].squares) for i in order])
+        fitting = max(1, int(np.searchsorted(areas, PATCH_PIXELS, "right")))
+        chosen = [own[i] for i in sorted(order[: min(fitting, PATCH_TRAINING)])]
         crops, keys = [], []
         for one in chosen:
             picture = read_picture(reader, one.item)
             crops += [square.cut(picture) for square in one.squares]
             keys += _keys(one)
         with progress.task(f"{title}: patch", job.attack.steps) as bar:
-            threshold = logit_of(job.threshold)
+            thresholds = (logit_of(job.threshold) - job.victim.left_out_logits(crops)).tolist()
             patches[label] = train_patch(
-                job.victim.logits, crops, label, keys, job.attack, threshold, device=job.device, on_step=bar
+                job.victim.logits, crops, label, keys, job.attack, thresholds, device=job.device, on_step=bar
             )
         folder.write_patch(PATCH_FILES[label], png_bytes(patches[label].pixels))
     return patches

@@ -185,5 +185,6 @@ def _left_out(results: AttackResults) -> list[str]:
     return [
         f"{markdown_text(one.path)} ({'fake' if one.label else 'real'}): "
         f"{markdown_text(one.message or one.outcome.replace('_', ' '))}"
+        f"{f', not in {markdown_text(one.set)}' if one.set else ''}"
         for one in results.left_out
     ]

@@ -12,6 +12,7 @@ ThreatModel = Literal["white-box", "white-box in part", "transfer", "control"]
 class LeftOut(Part):
     """An item that could not be attacked."""
 
+    set: str = Field("", description="folder of the one set that it is not in; empty: it is in none")
     path: str
     label: int
     outcome: str

@@ -19,7 +19,7 @@ from eval.attack_sets.crafting import Job, craft_set
 from eval.attack_sets.report import render_attack_markdown
 from eval.attack_sets.results import AttackResults, CellPart, LeftOut, SetPart, ThreatModel
 from eval.attack_sets.set_folder import IMAGES, SetFolder
-from eval.attack_sets.squares import Prepared, prepare, refuse_videos
+from eval.attack_sets.squares import Prepared, large_enough, prepare, refuse_videos
 from eval.attack_sets.transfer import Judging, Seen, cell_figures, threat_model
 from eval.attack_sets.victims import Victim, load_victim, parts_of
 from eval.attacks import ATTACKS, Attack, make_attack
@@ -33,6 +33,7 @@ from forensics.common.errors import UsageError
 from forensics.common.files import safe_name
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
+from forensics.common.text import number_or_csv_cell, uncsv_cell
 from forensics.detectors.devices import resolve_device
 from forensics.detectors.model_set import DEFAULT_DETECTOR, ModelSet
 from forensics.detectors.registry import BUILT_IN
@@ -50,18 +51,23 @@ Scores = Mapping[str, Sequence[ItemScore]]
 
 @dataclass(frozen=True)
 class MadeSet:
-    """A set on disk: the pictures' places in the list of what can be attacked, in order, with their items."""
+    """A set on disk: its job says which pictures, its folder what became of them."""
 
     name: str
     folder: SetFolder
     job: Job
 
     @property
+    def places(self) -> NDArray[np.int64]:
+        """Index of each picture's original among all items of the run."""
+        return np.array([one.place for one in self.job.prepared], np.int64)
+
+    @property
     def items(self) -> list[Item]:
         """The saved pictures as items, labels and origins as before."""
         return [
-            replace(one.item, path=self.folder.path / IMAGES / self.folder.entries[place].file)
-            for place, one in enumerate(self.job.prepared)
+            replace(one.item, path=self.folder.path / IMAGES / self.folder.entries[number].file)
+            for number, one in enumerate(self.job.prepared)
         ]
 
 
@@ -76,15 +82,15 @@ def run_attacks(config: AttackConfig, data: Sequence[Path], output: Path, progre
     refuse_videos(chosen.items)
     for note in chosen.notes:
         progress.say(note)
-    cache = open_cache(folder, config.force)
+    cache = open_cache(folder)
     try:
-        scorer = Scorer(target_config(config), cache, progress)
+        scorer = Scorer(target_config(config), cache, progress, config.force)
         device = resolve_device(config.device)
         victims = [load_victim(spec, scorer.model_set, scorer.folder, device) for spec in config.specs]
         for victim in victims:
             if victim.left_out:
                 progress.say(
-                    f"{victim.name}: {', '.join(victim.left_out)} has no gradient and takes no part in the attack"
+                    f"{victim.name}: {', '.join(victim.left_out)} has no gradient: the attack takes its score to stay"
                 )
         torch.set_num_threads(threads)  # scanners share the cores; nothing is scored while sets are made
         hashes = scorer.hashes(chosen.items)
@@ -93,21 +99,21 @@ def run_attacks(config: AttackConfig, data: Sequence[Path], output: Path, progre
             prepared = prepare(chosen.items, chosen.shown, hashes, reader, faces, progress)
             wanted = [one for one in prepared if one.item.label == 1 or config.classes == "both"]
             able = [one for one in wanted if one.squares]
-            sets = make_sets(config, output, able, victims, attacks, scorer.thresholds, device, reader, progress)
+            sets, too_small = make_sets(
+                config, output, able, victims, attacks, scorer.thresholds, device, reader, progress
+            )
         clean = scorer.score(chosen.items, "clean")
         attacked = [scorer.score(one.items, f"{i}/{len(sets)} {one.name}") for i, one in enumerate(sets, 1)]
     finally:
         cache.close()
-    at = {one.shown: place for place, one in enumerate(prepared)}
-    places = np.array([at[one.shown] for one in able], np.int64)
     base = BenchConfig.model_validate({name: getattr(config, name) for name in BenchConfig.model_fields})
     first_rows = rows_of(chosen, clean[scorer.detectors[0]], scorer.detectors[0], hashes)
     cells, parts = [], []
     for one, scores in zip(sets, attacked, strict=True):
-        parts.append(set_part(one, clean[one.job.victim.name], scores[one.job.victim.name], places))
+        parts.append(set_part(one, clean[one.job.victim.name], scores[one.job.victim.name]))
         one.folder.write_rows(rows_of_set(one, scores[one.job.victim.name]))
         clusters = columns_of(first_rows).clusters
-        cells += cells_of(one, chosen.items, places, clusters, clean, scores, scorer, config)
+        cells += cells_of(one, chosen.items, clusters, clean, scores, scorer, config)
     provenance = provenance_part(
         base, scorer.model_set, scorer.folder,
         {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
@@ -118,11 +124,7 @@ def run_attacks(config: AttackConfig, data: Sequence[Path], output: Path, progre
         cells=cells,
         thresholds=dict(scorer.thresholds),
         n_attackable=len(able),
-        left_out=[
-            LeftOut(path=one.shown, label=one.item.label, outcome=str(one.outcome), message=one.message)
-            for one in wanted
-            if not one.squares
-        ],
+        left_out=[*(left_out(one) for one in wanted if not one.squares), *too_small],
         provenance=provenance.model_copy(update={"options": {**provenance.options, **own_options(config)}}),
     )
     _write(folder, results, chosen, hashes, clean, sets, attacked)
@@ -170,21 +172,29 @@ def make_sets(
     device: torch.device,
     reader: MediaReader,
     progress: Progress,
-) -> list[MadeSet]:
-    """One folder per victim and attack. None where nothing can be attacked."""
-    if not able:
-        return []
+) -> tuple[list[MadeSet], list[LeftOut]]:
+    """One folder per victim and attack, without any where nothing can be attacked; and what is too small for a set."""
     sets: list[MadeSet] = []
+    too_small: list[LeftOut] = []
     jobs = [(victim, attack) for victim in victims for attack in attacks]
     for number, (victim, attack) in enumerate(jobs, 1):
-        job = Job(able, victim, thresholds[victim.name], attack, device)
+        fitting = large_enough(able, attack)
         name = f"{safe_name(victim.name, 60)}-{attack.name}-{attack.epsilon:g}"
         if name in {one.name for one in sets}:
             raise UsageError(f"two victims would share the folder {name}", "attack them one after the other")
+        too_small += [left_out(one, name) for one in fitting if not one.squares]
+        job = Job([one for one in fitting if one.squares], victim, thresholds[victim.name], attack, device)
+        if not job.prepared:
+            continue
         folder = SetFolder(output / name, job.recipe_sha256, config.overwrite)
         craft_set(job, folder, reader, progress, f"{number}/{len(jobs)} {name}")
         sets.append(MadeSet(name, folder, job))
-    return sets
+    return sets, too_small
+
+
+def left_out(one: Prepared, folder: str = "") -> LeftOut:
+    """What is said of an item without squares; `folder` of the one set that it is not in."""
+    return LeftOut(set=folder, path=one.shown, label=one.item.label, outcome=str(one.outcome), message=one.message)
 
 
 def rows_of_set(made: MadeSet, scores: Sequence[ItemScore]) -> list[Item]:
@@ -202,14 +212,21 @@ def rows_of_set(made: MadeSet, scores: Sequence[ItemScore]) -> list[Item]:
             "seed": str(job.attack.seed),
             "original": entry.original,
         }
-        # A mask's path was relative to the manifest that the original came from.
-        rows.append(replace(item, mask="", extra={**item.extra, **own}))
+        rows.append(
+            replace(
+                item,
+                generator=_cell(item.generator),
+                dataset=_cell(item.dataset),
+                source=_cell(item.source),
+                identity=_cell(item.identity),
+                mask="",  # its path was relative to the manifest that the original came from
+                extra={_cell(name): _cell(value) for name, value in {**item.extra, **own}.items()},
+            )
+        )
     return rows
 
 
-def set_part(
-    made: MadeSet, clean: Sequence[ItemScore], scores: Sequence[ItemScore], places: NDArray[np.int64]
-) -> SetPart:
+def set_part(made: MadeSet, clean: Sequence[ItemScore], scores: Sequence[ItemScore]) -> SetPart:
     """What is said of a set; `clean` is aligned with all items, `scores` with the set's."""
     job, entries = made.job, [made.folder.entries[place] for place in range(len(made.job.prepared))]
     labels = [one.item.label for one in job.prepared]
@@ -222,7 +239,7 @@ def set_part(
         ]
         return round(sum(wrong) / len(wrong), 6) if wrong else None
 
-    before = [clean[place].score for place in places]
+    before = [clean[place].score for place in made.places]
     after = [score.score for score in scores]
     return SetPart(
         folder=made.name,
@@ -251,7 +268,6 @@ def set_part(
 def cells_of(
     made: MadeSet,
     items: Sequence[Item],
-    places: NDArray[np.int64],
     clusters: NDArray[np.int64],
     clean: Scores,
     attacked: Scores,
@@ -259,7 +275,7 @@ def cells_of(
     config: AttackConfig,
 ) -> list[CellPart]:
     """Every target on one set, per data set and, where there are several, all together."""
-    labels = np.array([item.label for item in items], np.int64)
+    labels, places = np.array([item.label for item in items], np.int64), made.places
     is_attacked = np.isin(np.arange(len(items)), places)
     victim, attack = made.job.victim, made.job.attack
     cells = []
@@ -329,6 +345,11 @@ def _face_detector(items: Sequence[Item], device: torch.device) -> FaceDetector 
     if all(item.view == "face" for item in items):
         return None
     return MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))
+
+
+def _cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula, whether or not it was made one before."""
+    return number_or_csv_cell(uncsv_cell(text))
 
 
 def _families(datasets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

@@ -1,11 +1,14 @@
 """The folder of one adversarial set: images/*.png, manifest.csv, and crafted.jsonl, the journal that makes it resumable.
 
-The journal's first line is the hash of the recipe; every further line is one picture, appended when its PNG is written. A
-line that a crash cut off is ignored, and so is a picture whose file is not the one that was written.
+The journal's first line is the hash of the recipe; every further line is one picture, appended just before its PNG is
+written, so that no file of ours is ever taken for somebody else's. A line that a crash cut off is ignored, and so is one
+whose file is not there or another. Nothing is written through a link that leaves the folder.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -18,6 +21,7 @@ from forensics.common.manifest import Item, write_manifest
 from forensics.report.store import OutputFolder
 
 JOURNAL, MANIFEST, IMAGES = "crafted.jsonl", "manifest.csv", "images"
+PATCH_FILES = {1: "patch-fake-to-real.png", 0: "patch-real-to-fake.png"}
 
 
 class Entry(BaseModel):
@@ -43,46 +47,85 @@ class SetFolder:
     """One set on disk. Raises UsageError where something of somebody else's is in the way."""
 
     def __init__(self, path: Path, recipe_sha256: str, overwrite: bool) -> None:
-        self.path, self._recipe = path, recipe_sha256
+        self.path, self._recipe, self._overwrite = path, recipe_sha256, overwrite
+        _refuse_link(path)
         self._folder = OutputFolder(path, overwrite)
-        self._folder.check([JOURNAL, MANIFEST])
+        self._folder.check([JOURNAL, MANIFEST, *PATCH_FILES.values()])
         images = path / IMAGES
-        if not (path / JOURNAL).exists() and images.is_dir() and any(images.iterdir()) and not overwrite:
-            raise UsageError(f"{images} was not written by this tool", "choose another --output, or --overwrite")
-        images.mkdir(exist_ok=True)
-        self.entries = self._load()
+        _refuse_link(images)
+        with _typed(images):
+            images.mkdir(exist_ok=True)
+            if not (path / JOURNAL).exists() and any(images.iterdir()) and not overwrite:
+                raise UsageError(f"{images} was not written by this tool", "choose another --output, or --overwrite")
+        self._ours: set[str] = set()
+        with _typed(path / JOURNAL):
+            self.entries = self._load()
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Raise UsageError if one of these names, which are to be written, is a picture that somebody else put there."""
+        for name in sorted(set(names) - self._ours):
+            path = self.path / IMAGES / name
+            if (path.exists() or path.is_symlink()) and not self._overwrite:
+                raise UsageError(f"{path} was not written by this tool", "choose another --output, or --overwrite")
 
     def add(self, new: Sequence[tuple[Entry, bytes]]) -> None:
-        """Write pictures (as PNG bytes) and note them."""
+        """Note pictures (as PNG bytes) and write them. Raises UsageError as `claim` does, and where it cannot write."""
+        self.claim(entry.file for entry, _ in new)
+        journal = self._folder.claim(JOURNAL)
+        with _typed(journal), journal.open("a", encoding="utf-8") as file:
+            file.writelines(f"{entry.model_dump_json()}\n" for entry, _ in new)
+        self._ours |= {entry.file for entry, _ in new}
         for entry, data in new:
-            write_atomic(self.path / IMAGES / entry.file, data)
-        with self._folder.claim(JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.writelines(f"{entry.model_dump_json()}\n" for entry, _ in new)
+            with _typed(self.path / IMAGES / entry.file):
+                write_atomic(self.path / IMAGES / entry.file, data)
         self.entries |= {entry.place: entry for entry, _ in new}
 
     def write_patch(self, name: str, data: bytes) -> None:
         """Keep a trained patch for people to look at."""
-        write_atomic(self._folder.claim(name), data)
+        with _typed(self.path / name):
+            write_atomic(self._folder.claim(name), data)
 
     def write_rows(self, items: Iterable[Item]) -> None:
         """The manifest."""
-        write_manifest(self._folder.claim(MANIFEST), items)
+        with _typed(self.path / MANIFEST):
+            write_manifest(self._folder.claim(MANIFEST), items)
 
     def _load(self) -> dict[int, Entry]:
         """Entries of this recipe whose files are there unchanged; a journal of another recipe is begun anew."""
         path = self._folder.claim(JOURNAL)
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
         entries = [entry for line in lines[1:] if (entry := _entry(line))]
-        if not lines or lines[0] != _head(self._recipe):
-            for entry in entries:
+        is_same = bool(lines) and lines[0] == _head(self._recipe)
+        kept = {}
+        for entry in entries:
+            if is_same and _hash_or_empty(self.path / IMAGES / entry.file) == entry.sha256:
+                kept[entry.place] = entry
+                self._ours.add(entry.file)
+        for entry in entries:
+            if entry.file not in self._ours:
                 (self.path / IMAGES / entry.file).unlink(missing_ok=True)
-            entries = []
-        kept = {
-            entry.place: entry for entry in entries if _hash_or_empty(self.path / IMAGES / entry.file) == entry.sha256
-        }
         text = "\n".join([_head(self._recipe), *(entry.model_dump_json() for entry in kept.values())]) + "\n"
         write_atomic(path, text)
         return kept
+
+
+def _refuse_link(folder: Path) -> None:
+    """Raise UsageError for a folder that is a link to somewhere else."""
+    if not Path(os.path.realpath(folder)).is_relative_to(
+        os.path.realpath(folder.parent)
+    ):  # a loop is none, and no error
+        raise UsageError(f"{folder} is a link to a folder outside of --output", "remove it, or choose another --output")
+
+
+@contextmanager
+def _typed(path: Path) -> Iterator[None]:
+    """An OSError as a UsageError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", "is something else there, or the disk full?"
+        ) from error
 
 
 def png_bytes(picture: Picture) -> bytes:
@@ -121,7 +164,8 @@ def _entry(line: str) -> Entry | None:
 
 
 def _hash_or_empty(path: Path) -> str:
+    """Of a regular file; another is not the one that was written."""
     try:
-        return sha256_of_file(path)
+        return sha256_of_file(path) if path.is_file() and not path.is_symlink() else ""
     except OSError:
         return ""

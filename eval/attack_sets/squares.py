@@ -1,11 +1,13 @@
 """Which squares of a picture a detector will see: what the attack may change, found as a scan finds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from eval.attacks import Attack
+from eval.attacks.patch import MIN_SIDE_PX, side_px
 from eval.attacks.quantisation import Picture
 from forensics.common.errors import MediaError, UsageError
 from forensics.common.manifest import Item
@@ -47,11 +49,16 @@ class Square:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An item and its squares; none where the outcome is not `scored`, and the message says why."""
+    """An item and its squares; none where the outcome is not `scored`, and the message says why.
 
+    place: its index among all items of the run. area: pixels of the whole picture, 0 where it could not be read.
+    """
+
+    place: int
     item: Item
     shown: str
     sha256: str
+    area: int
     squares: tuple[Square, ...]
     outcome: Outcome = Outcome.SCORED
     message: str = ""
@@ -78,13 +85,14 @@ def prepare(
     """Decode every item once and find its squares. `faces` is needed for items of the view `scene`."""
     prepared = []
     with progress.task("finding faces", len(items)) as bar:
-        for item, name, sha256 in zip(items, shown, hashes, strict=True):
+        for place, (item, name, sha256) in enumerate(zip(items, shown, hashes, strict=True)):
             try:
-                squares = squares_of(read_picture(reader, item), item.view, faces)
+                picture = read_picture(reader, item)
+                squares, area = squares_of(picture, item.view, faces), picture.shape[0] * picture.shape[1]
                 missing = (Outcome.SCORED, "") if squares else (Outcome.NO_FACE, "no face was found")
-                prepared.append(Prepared(item, name, sha256, squares, *missing))
+                prepared.append(Prepared(place, item, name, sha256, area, squares, *missing))
             except MediaError as error:
-                prepared.append(Prepared(item, name, sha256, (), error.outcome, error.message))
+                prepared.append(Prepared(place, item, name, sha256, 0, (), error.outcome, error.message))
             bar(1)
     return prepared
 
@@ -122,10 +130,29 @@ def squares_of(picture: Picture, view: str, faces: FaceDetector | None) -> tuple
     return tuple(taken)
 
 
-def chunks(n: int, size: int) -> list[range]:
-    """0..n-1 in runs of `size`."""
-    edges = [*range(0, n, size), n]
-    return [range(start, end) for start, end in pairwise(edges)]
+def large_enough(prepared: Sequence[Prepared], attack: Attack) -> list[Prepared]:
+    """What an attack can change: for a patch those with a square that can hold it, others with the outcome `too_small`."""
+    if attack.kind.norm != "area":
+        return list(prepared)
+    found = []
+    for one in prepared:
+        squares = tuple(s for s in one.squares if side_px(s.side, s.side, attack.epsilon) >= MIN_SIDE_PX)
+        if squares:
+            found.append(replace(one, squares=squares))
+        else:
+            found.append(replace(one, squares=(), outcome=Outcome.TOO_SMALL, message="too small for the patch"))
+    return found
+
+
+def chunks(areas: Sequence[int], size: int, max_area: int) -> list[range]:
+    """0..n-1 in runs of at most `size`, and of at most `max_area` in sum unless one alone is larger."""
+    edges, area = [0], 0
+    for place, own in enumerate(areas):
+        if place > edges[-1] and (place - edges[-1] == size or area + own > max_area):
+            edges.append(place)
+            area = 0
+        area += own
+    return [range(start, end) for start, end in pairwise([*edges, len(areas)]) if end > start]
 
 
 def _is_video(item: Item) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.attack_sets.results import Figure, ThreatModel
-from forensics.common.metrics import Estimate, auc_with_interval, drawn_multiplicities
+from forensics.common.metrics import Estimate, auc_with_interval, drawn_multiplicities, share_with_interval
 
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 Bools = NDArray[np.bool_]
@@ -95,7 +95,7 @@ def clustered_share(
 ) -> Estimate:
     """A share of rows with a percentile bootstrap over clusters; NaN without rows.
 
-    With few clusters that all agree the interval has no width: it says nothing then of other material.
+    A share that every draw gives alike, as 0 and 1 are, has Wilson's interval, on as many trials as there are clusters.
     """
     if len(hits) == 0:
         return UNDEFINED
@@ -104,7 +104,11 @@ def clustered_share(
     hit, size = np.bincount(codes, hits.astype(np.float64), n), np.bincount(codes, minlength=n).astype(np.float64)
     values = [block @ hit / (block @ size) for block in drawn_multiplicities(n, draws, seed, len(hits))]
     low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
-    return Estimate(float(hit.sum() / size.sum()), float(low), float(high))
+    value = float(hit.sum() / size.sum())
+    if low < high and n > 1:
+        return Estimate(value, float(low), float(high))
+    wilson = share_with_interval(round(value * n), n)
+    return Estimate(value, min(wilson.low, value), max(wilson.high, value))
 
 
 def threat_model(target: str, target_parts: frozenset[str], victim: str, members: frozenset[str]) -> ThreatModel:

@@ -1,25 +1,34 @@
 """A detector as the attacker has it: its calibrated logit as a differentiable function of the pixels of a crop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from eval.attacks import Logits
 from eval.scoring import shown_name
 from forensics.common.errors import UsageError, WeightsError
 from forensics.detectors.fingerprint import detector_fingerprint
 from forensics.detectors.model_set import DEFAULT_DETECTOR, Calibration, ModelSet
-from forensics.detectors.protocol import Differentiable
+from forensics.detectors.protocol import Crop, Detector, Differentiable, logit
 from forensics.detectors.registry import BUILT_IN, load_detector
+
+
+def nothing_else(crops: Sequence[Crop]) -> NDArray[np.float64]:
+    """What is left out adds (N,) zeros where nothing is."""
+    return np.zeros(len(crops))
 
 
 @dataclass(frozen=True)
 class Victim:
     """Whose gradient is followed. members: the detectors that take part; left_out: those of a fusion without a gradient.
 
-    logits: (N, 3, H, W) in [0, 1] -> (N,) calibrated as in a scan, but for what is left out.
+    logits: (N, 3, H, W) in [0, 1] -> (N,) calibrated as in a scan, but for what is left out. left_out_logits: what that
+    adds to them, (N,), for crops (S, S, 3) uint8; an attacker who has no gradient of it takes it to stay as it is. The sum
+    of both is on the scale of the victim's threshold.
     """
 
     name: str
@@ -27,6 +36,7 @@ class Victim:
     left_out: tuple[str, ...]
     fingerprint: str
     logits: Logits
+    left_out_logits: Callable[[Sequence[Crop]], NDArray[np.float64]] = nothing_else
 
 
 def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.device) -> Victim:
@@ -42,6 +52,7 @@ def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.devi
             raise WeightsError(f"the weights in {folder} have no fusion 'default'", "name a --detector, or train again")
         calibration = Calibration(coefficients={spec: 1.0}, intercept=0.0)
     terms: list[tuple[float, Callable[[torch.Tensor], torch.Tensor]]] = []
+    constants: list[tuple[float, Detector]] = []
     members, left_out = [], []
     for name, weight in calibration.coefficients.items():
         if weight == 0.0:  # adds nothing
@@ -51,6 +62,7 @@ def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.devi
             terms.append((weight, detector.logits))
             members.append(shown_name(name))
         else:
+            constants.append((weight, detector))
             left_out.append(shown_name(name))
     if not terms:
         raise _refusal(shown_name(spec), "it has no logits(x)", model_set, folder, device)
@@ -62,8 +74,14 @@ def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.devi
             total = total + weight * of_member(x).to(device)
         return total
 
+    def left_out_logits(crops: Sequence[Crop]) -> NDArray[np.float64]:
+        total = np.zeros(len(crops))
+        for weight, of_member in constants:
+            total += weight * logit(np.asarray(of_member.score(crops), np.float64))
+        return total
+
     fingerprint = detector_fingerprint(spec, model_set, folder)
-    return Victim(shown_name(spec), tuple(members), tuple(left_out), fingerprint, logits)
+    return Victim(shown_name(spec), tuple(members), tuple(left_out), fingerprint, logits, left_out_logits)
 
 
 def attackable(model_set: ModelSet, folder: Path, device: torch.device) -> list[str]:

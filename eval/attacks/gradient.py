@@ -17,6 +17,7 @@ from forensics.common.errors import DetectorError
 from forensics.common.seeds import rng_for
 
 LEVELS = 255.0
+Threshold = float | torch.Tensor
 # Streams of random numbers: of starts, of the transformations of each step, of the control without gradient.
 START_STREAM, TRANSFORM_STREAM, NOISE_STREAM = 1, 2, 3
 # Below this a gradient is nothing but rounding; it also keeps zero from being divided by zero.
@@ -29,13 +30,13 @@ def ascend(
     labels: torch.Tensor,
     attack: Attack,
     keys: Sequence[int],
-    threshold: float = 0.0,
+    threshold: Threshold = 0.0,
 ) -> torch.Tensor:
     """Adversarial versions of a batch, (N, 3, H, W) float32 in [0, 1], within epsilon of it up to float rounding.
 
     originals: (N, 3, H, W) float32, 8-bit levels over 255. labels: (N,), 1 = fake. keys: one per picture, what its random
-    numbers derive from. threshold: the logit at which the call changes. Epsilon 0 gives the originals back.
-    Raises DetectorError where a logit is not a number, ValueError for a network that is not in evaluation mode.
+    numbers derive from. threshold: the logit at which the call changes, or (N,) of them. Epsilon 0 gives the originals
+    back. Raises DetectorError where a logit is not a number, ValueError for a network that is not in evaluation mode.
     """
     if isinstance(logits, torch.nn.Module) and logits.training:
         raise ValueError("the network is in training mode: call eval() first")
@@ -65,7 +66,7 @@ def ascend(
     return chosen
 
 
-def fooling_margin(logits: torch.Tensor, labels: torch.Tensor, threshold: float = 0.0) -> torch.Tensor:
+def fooling_margin(logits: torch.Tensor, labels: torch.Tensor, threshold: Threshold = 0.0) -> torch.Tensor:
     """How far each logit is on the wrong side of the threshold, (N,): positive = the detector is fooled."""
     return torch.where(labels == 1, -1.0, 1.0) * (logits - threshold)
 
@@ -88,7 +89,7 @@ def _direction(
     attack: Attack,
     keys: Sequence[int],
     moment: tuple[int, int],
-    threshold: float,
+    threshold: Threshold,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient in which the detector errs more, (N, 3, H, W), and the margin of each picture, (N,)."""
     if attack.draws == 1:
@@ -118,7 +119,7 @@ def _final_margin(
     attack: Attack,
     keys: Sequence[int],
     restart: int,
-    threshold: float,
+    threshold: Threshold,
 ) -> torch.Tensor:
     if attack.draws > 1:
         # The same transformations for all restarts, so that they are compared on equal terms.

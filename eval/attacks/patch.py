@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from eval.attacks.gradient import checked_logits, fooling_margin
 from eval.attacks.kinds import Attack, Logits
-from eval.attacks.pictures import BATCH, CPU, batches_by_size, to_batch
+from eval.attacks.pictures import BATCH, CPU, batches_by_size, per_picture, to_batch
 from eval.attacks.quantisation import Picture
 from forensics.common.errors import UsageError
 from forensics.common.seeds import rng_for
@@ -52,12 +52,12 @@ def train_patch(
     label: int,
     keys: Sequence[int],
     attack: Attack,
-    threshold: float = 0.0,
+    threshold: float | Sequence[float] = 0.0,
     batch: int = BATCH,
     device: torch.device = CPU,
     on_step: Callable[[int], None] = lambda _count: None,
 ) -> Patch:
-    """A patch that moves pictures of one class (label 1 = fake) over the threshold (a logit) to the other.
+    """A patch that moves pictures of one class (label 1 = fake) over the threshold (a logit, or one each) to the other.
 
     attack.steps: optimisation steps of one batch each; attack.epsilon: percent of the area. Raises UsageError where the
     pictures are so small that the patch would have no two pixels a side, or there are none.
@@ -75,14 +75,14 @@ def train_patch(
     optimiser = torch.optim.Adam([content], lr=attack.step_size)
     batches = list(batches_by_size(pictures, batch))
     weights = np.array([len(indices) for indices in batches], np.float64) / len(pictures)
-    order = rng_for(attack.seed, ORDER_STREAM, label)
+    order, thresholds = rng_for(attack.seed, ORDER_STREAM, label), per_picture(threshold, len(pictures), device)
     for step in range(attack.steps):
         indices = batches[order.choice(len(batches), p=weights)]
         originals = to_batch([pictures[i] for i in indices], device)
         places = [_place_of(place, attack.seed, keys[i], step) for i in indices]
         patched = _paste(originals, content, attack.epsilon, places)
         margin = fooling_margin(
-            checked_logits(logits, patched), torch.full((len(indices),), label, device=device), threshold
+            checked_logits(logits, patched), torch.full((len(indices),), label, device=device), thresholds[indices]
         )
         # Against the other class: pictures that are fooled already pull no more.
         (gradient,) = torch.autograd.grad(F.softplus(-margin).mean(), content)

@@ -11,8 +11,11 @@ from eval.attacks.kinds import Attack, Logits
 from eval.attacks.quantisation import Picture, quantise
 
 CPU = torch.device("cpu")
-# Large enough to fill two cores, small enough for gradients through two networks at 1000 pixels a side.
+# Large enough to fill two cores.
 BATCH = 16
+# An attack needs some 140 bytes per pixel of its batch (measured: PGD, 16 pictures of 1024 x 1024, 2.3 GB), so 600 MB here,
+# beside what a network needs at its own size.
+MAX_BATCH_PIXELS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ def craft_pictures(
     labels: Sequence[int],
     keys: Sequence[int],
     attack: Attack,
-    threshold: float = 0.0,
+    threshold: float | Sequence[float] = 0.0,
     batch: int = BATCH,
     device: torch.device = CPU,
     on_done: Callable[[int], None] = lambda _count: None,
@@ -37,15 +40,16 @@ def craft_pictures(
     """Adversarial versions in the order of `pictures`, each (H, W, 3) uint8 within epsilon of its original.
 
     labels: 1 = fake. keys: one per picture, what its random numbers derive from. threshold: the logit at which the call
-    changes. Not for `patch`, which is trained first (`train_patch`). Raises as `ascend` does.
+    changes, or one per picture. Not for `patch`, which is trained first (`train_patch`). Raises as `ascend` does.
     """
     if attack.kind.norm == "area":
         raise ValueError("a universal patch is trained by train_patch and applied by apply_patch")
     crafted: list[Crafted | None] = [None] * len(pictures)
+    thresholds = per_picture(threshold, len(pictures), device)
     for indices in batches_by_size(pictures, batch):
         originals = to_batch([pictures[i] for i in indices], device)
         chosen = torch.tensor([labels[i] for i in indices], device=device)
-        adversarial = ascend(logits, originals, chosen, attack, [keys[i] for i in indices], threshold)
+        adversarial = ascend(logits, originals, chosen, attack, [keys[i] for i in indices], thresholds[indices])
         with torch.no_grad():
             values = checked_logits(logits, adversarial).cpu().tolist()
         for i, picture, value in zip(indices, adversarial, values, strict=True):
@@ -68,13 +72,20 @@ def logits_of(
 
 
 def batches_by_size(pictures: Sequence[Picture], batch: int) -> Iterator[list[int]]:
-    """Indices of pictures of one size, at most `batch` at a time, sizes in the order in which they first appear."""
+    """Indices of pictures of one size, at most `batch` at a time and fewer large ones (see MAX_BATCH_PIXELS), sizes in the
+    order in which they first appear."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, picture in enumerate(pictures):
         groups.setdefault(picture.shape, []).append(index)
-    for indices in groups.values():
-        for start in range(0, len(indices), batch):
-            yield indices[start : start + batch]
+    for (height, width, *_), indices in groups.items():
+        n = max(1, min(batch, MAX_BATCH_PIXELS // (height * width)))
+        for start in range(0, len(indices), n):
+            yield indices[start : start + n]
+
+
+def per_picture(threshold: float | Sequence[float], n: int, device: torch.device = CPU) -> torch.Tensor:
+    """One threshold for each of n pictures, (n,) float32."""
+    return torch.from_numpy(np.broadcast_to(np.asarray(threshold, np.float32), (n,)).copy()).to(device)
 
 
 def to_batch(pictures: Sequence[Picture], device: torch.device = CPU) -> torch.Tensor:

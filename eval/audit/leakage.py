@@ -1,17 +1,18 @@
 """Leakage: the same file, nearly the same picture, the same recording or the same person on two sides of a split.
 
 What was fitted on one side then helps on the other, and figures measured there say less than they seem to. Within one
-side a fake and its source are alike by nature, and that is no leakage.
+side a fake and its source are alike by nature, and that is no leakage. Items without a split, where others have one, are
+a side of their own: whoever takes them for test data has to know what of them is in train.
 
 Sources and identities are names: they are compared within a data set. A source `a+b` is a composite of the recordings a
 and b. Files and pictures are compared across all data sets. Near-duplicates: `forensics.features.perceptual_hash`, whose
 limits hold here (no mirrored pictures, no crops beyond 2 %); of a clip, the middle frame.
 """
 
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,24 @@ PAIR_BATCH = 4096
 
 NO_SIDES = "the items are of one split, or name none"
 Groups = dict[str, list[AuditRow]]
-Key = tuple[float, str, str]
+
+
+class Pairs(NamedTuple):
+    """Pairs of rows by index, (n,) each: the differing bits of their hashes, the correlation of their thumbnails."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    bits: NDArray[np.int64]
+    correlation: NDArray[np.float32]
+
+
+NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 def find_leakage(rows: Sequence[AuditRow], progress: Progress) -> list[LeakageFinding]:
     """All checks, in the order in which they are reported."""
     files = _grouped(rows, lambda row: [row.traits.sha256] if row.traits else [])
-    has_sides = len({row.side for row in rows if row.side}) > 1
+    has_sides = len({row.side for row in rows}) > 1
     unread = "" if any(row.traits for row in rows) else "no file could be read"
     return [
         _across_sides(
@@ -93,7 +105,7 @@ def _near_duplicates(rows: Sequence[AuditRow], has_sides: bool, progress: Progre
     check, title = "near_duplicates_across_splits", "nearly the same picture in two splits"
     if not has_sides:
         return _not_tested(check, title, NO_SIDES)
-    readable = [row for row in rows if row.traits is not None and row.side]
+    readable = [row for row in rows if row.traits is not None]
     if not readable:
         return _not_tested(check, title, "no file could be read")
     thumbnails = np.stack([row.traits.thumbnail for row in readable if row.traits is not None])
@@ -104,29 +116,27 @@ def _near_duplicates(rows: Sequence[AuditRow], has_sides: bool, progress: Progre
     of_side = {side: np.flatnonzero((sides == side) & ~flat) for side in sorted(set(sides.tolist()))}
     between: Counter[str] = Counter()
     concerned = np.zeros(len(readable), bool)
-    best: list[tuple[Key, int, int, int, float]] = []
+    by_name = np.unique([row.shown for row in readable], return_inverse=True)[1]
+    best = NO_PAIRS
     pairs_of_sides = list(combinations(of_side, 2))
     with progress.task("near-duplicates", len(pairs_of_sides)) as bar:
         for first, second in pairs_of_sides:
             left, right = of_side[first], of_side[second]
             for i, j, distance in near_hashes(hashes[left], hashes[right]):
-                kept = _confirmed(left[i], right[j], distance, thumbnails, files)
-                for a, b, bits, correlation in kept:
-                    concerned[[a, b]] = True
-                    between[f"{first} | {second}"] += 1
-                    best.append(((-correlation, readable[a].shown, readable[b].shown), a, b, bits, correlation))
-                if len(best) > 2 * PAIR_BATCH:
-                    best = heapq.nsmallest(MAX_EXAMPLES, best)
+                for kept in _confirmed(left[i], right[j], distance, thumbnails, files):
+                    concerned[kept.left] = concerned[kept.right] = True
+                    between[f"{first} | {second}"] += len(kept.left)
+                    best = _most_alike(best, kept, by_name)
             bar(1)
     examples = [
         Example(
             what="",
             n_items=2,
             items=[_ref(readable[a]), _ref(readable[b])],
-            hash_distance=bits,
-            correlation=round(correlation, 4),
+            hash_distance=int(bits),
+            correlation=round(float(correlation), 4),
         )
-        for _, a, b, bits, correlation in heapq.nsmallest(MAX_EXAMPLES, best)
+        for a, b, bits, correlation in zip(*best, strict=True)
     ]
     n = sum(between.values())
     return LeakageFinding(
@@ -137,7 +147,7 @@ def _near_duplicates(rows: Sequence[AuditRow], has_sides: bool, progress: Progre
         reason=f"{int(flat.sum())} pictures without contrast were not compared" if flat.any() else "",
         n=n,
         n_items=int(concerned.sum()),
-        between=dict(sorted(between.items())),
+        between=dict(sorted((+between).items())),
         examples=examples,
     )
 
@@ -159,14 +169,23 @@ def _confirmed(
     distances: NDArray[np.int64],
     thumbnails: NDArray[np.uint8],
     files: NDArray[np.int64],
-) -> Iterable[tuple[int, int, int, float]]:
-    """Of the candidate pairs, those whose thumbnails correlate and which are not the same file."""
+) -> Iterable[Pairs]:
+    """Of the candidate pairs, those whose thumbnails correlate and which are not the same file, some at a time."""
     for start in range(0, len(left), PAIR_BATCH):
         part = slice(start, start + PAIR_BATCH)
         a, b = left[part], right[part]
         found = correlations(luma_of(thumbnails[a]), luma_of(thumbnails[b]))
-        for k in np.flatnonzero((found >= MIN_CORRELATION) & (files[a] != files[b])):
-            yield int(a[k]), int(b[k]), int(distances[part][k]), float(found[k])
+        kept = (found >= MIN_CORRELATION) & (files[a] != files[b])
+        yield Pairs(a[kept], b[kept], distances[part][kept], found[kept])
+
+
+def _most_alike(first: Pairs, more: Pairs, by_name: NDArray[np.int64]) -> Pairs:
+    """The examples among both: by falling correlation, equal ones by their rows' places in `by_name`."""
+    left, right = np.concatenate([first.left, more.left]), np.concatenate([first.right, more.right])
+    bits = np.concatenate([first.bits, more.bits])
+    correlation = np.concatenate([first.correlation, more.correlation])
+    order = np.lexsort((by_name[right], by_name[left], -correlation))[:MAX_EXAMPLES]
+    return Pairs(left[order], right[order], bits[order], correlation[order])
 
 
 def _donors(rows: Sequence[AuditRow], has_sides: bool) -> LeakageFinding:
@@ -214,7 +233,7 @@ def _repeats(files: Groups, unread: str) -> LeakageFinding:
 def _across_sides(
     check: str, title: str, groups: Groups, reason: str, is_leakage: bool = True, note: str = ""
 ) -> LeakageFinding:
-    spanning = {key: group for key, group in groups.items() if len({row.side for row in group if row.side}) > 1}
+    spanning = {key: group for key, group in groups.items() if len({row.side for row in group}) > 1}
     return _finding(check, title, spanning, lambda row: row.side, reason, is_leakage, note)
 
 
@@ -232,7 +251,7 @@ def _finding(
         return _not_tested(check, title, reason, is_leakage)
     between: Counter[str] = Counter()
     for group in groups.values():
-        parts = sorted({part_of(row) for row in group} - {""})
+        parts = sorted({part_of(row) for row in group})
         between.update(f"{a} | {b}" for a, b in combinations(parts, 2))
     return LeakageFinding(
         check=check,
@@ -259,7 +278,7 @@ def _example(key: str, group: Sequence[AuditRow], part_of: Callable[[AuditRow], 
     of_part: dict[str, list[AuditRow]] = defaultdict(list)
     for row in group:
         of_part[part_of(row)].append(row)
-    firsts = [of_part[part][0] for part in sorted(of_part) if part]
+    firsts = [of_part[part][0] for part in sorted(of_part)]
     others = [row for row in group if all(row is not first for first in firsts)]
     shown = (firsts + others)[:ITEMS_SHOWN]
     return Example(what=key.rpartition("\n")[2], n_items=len(group), items=[_ref(row) for row in shown])

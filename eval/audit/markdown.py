@@ -4,19 +4,17 @@ from collections.abc import Sequence
 
 from eval.audit.report import is_untested, untested_reason
 from eval.audit.schema import AuditReport, Example, LeakageFinding, ShortcutResult, StrongestFeature
-from forensics.common.text import terminal_line
+from eval.report.markdown import markdown_text
 
 SHORTCUT_HEADER = ("data set", "shortcut by", "real + fake", "AUC [95 %]", "verdict", "most telling, or why not tested")
 EXAMPLES_SHOWN = 5
 UNREADABLE_SHOWN = 20
-# Characters that Markdown or a page would take for more than text.
-SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*[]<>|"})
 
 
 def render_markdown(report: AuditReport) -> str:
     """The report as Markdown."""
     sections = [
-        f"# Audit\n\n**{plain(_capital(report.verdict.sentence))}.**",
+        f"# Audit\n\n**{markdown_text(_capital(report.verdict.sentence))}.**",
         _data_section(report),
         _leakage_section(report),
         *(_examples_section(finding) for finding in report.leakage if finding.examples),
@@ -25,11 +23,6 @@ def render_markdown(report: AuditReport) -> str:
         _method_section(report),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def plain(text: str) -> str:
-    """Text from outside (file names, data sets) that stays text, on one line."""
-    return terminal_line(text).translate(SPECIAL)
 
 
 def strongest_text(feature: StrongestFeature | None) -> str:
@@ -59,12 +52,12 @@ def between_text(finding: LeakageFinding) -> str:
 def _data_section(report: AuditReport) -> str:
     rows = [
         (
-            plain(one.name), one.layout, one.n_real, one.n_fake,
-            ", ".join(f"{plain(split) or 'none'} {real} + {fake}" for split, (real, fake) in one.by_split.items()),
+            markdown_text(one.name), one.layout, one.n_real, one.n_fake,
+            ", ".join(f"{markdown_text(split) or 'none'} {real} + {fake}" for split, (real, fake) in one.by_split.items()),
         )
         for one in report.data
     ]  # fmt: skip
-    notes = [f"- {plain(note)}" for one in report.data for note in one.notes]
+    notes = [f"- {markdown_text(note)}" for one in report.data for note in one.notes]
     return _table("## Data", ("data", "layout", "real", "fake", "splits (real + fake)"), rows) + (
         "\n\n" + "\n".join(notes) if notes else ""
     )
@@ -73,8 +66,8 @@ def _data_section(report: AuditReport) -> str:
 def _leakage_section(report: AuditReport) -> str:
     rows = [
         (
-            finding.title, outcome_text(finding), finding.n, finding.n_items, plain(between_text(finding)),
-            plain(finding.reason),
+            finding.title, outcome_text(finding), finding.n, finding.n_items, markdown_text(between_text(finding)),
+            markdown_text(finding.reason),
         )
         for finding in report.leakage
     ]  # fmt: skip
@@ -91,10 +84,10 @@ def _examples_section(finding: LeakageFinding) -> str:
 
 def _example_line(example: Example) -> str:
     items = ", ".join(
-        f"{plain(item.path)} ({'fake' if item.label else 'real'}{', ' + plain(item.split) if item.split else ''})"
+        f"{markdown_text(item.path)} ({', '.join(filter(None, (_kind(item.label), markdown_text(item.split))))})"
         for item in example.items
     )
-    what = f"{plain(example.what)}: " if example.what else ""
+    what = f"{markdown_text(example.what)}: " if example.what else ""
     rest = example.n_items - len(example.items)
     more = f" and {rest} more" if rest > 0 else ""
     figures = f"; correlation {example.correlation:.3f}" if example.correlation is not None else ""
@@ -119,9 +112,9 @@ def shortcut_rows(report: AuditReport) -> list[tuple[str, ...]]:
 
 
 def _shortcut_section(report: AuditReport) -> str:
-    rows = [(plain(row[0]), *row[1:5], plain(row[5])) for row in shortcut_rows(report)]
+    rows = [(markdown_text(row[0]), *row[1:5], markdown_text(row[5])) for row in shortcut_rows(report)]
     found = [
-        f"- {plain(block.subject)}: {result.sentence}"
+        f"- {markdown_text(block.subject)}: {result.sentence}"
         for block in report.shortcuts
         for result in block.groups
         if result.strength in ("weak", "strong")
@@ -132,7 +125,10 @@ def _shortcut_section(report: AuditReport) -> str:
 def _unreadable_section(report: AuditReport) -> str:
     if report.unreadable.n == 0:
         return ""
-    lines = [f"- {plain(file.path)}: {plain(file.message)}" for file in report.unreadable.files[:UNREADABLE_SHOWN]]
+    lines = [
+        f"- {markdown_text(file.path)}: {markdown_text(file.message)}"
+        for file in report.unreadable.files[:UNREADABLE_SHOWN]
+    ]
     rest = report.unreadable.n - len(lines)
     if rest > 0:
         lines.append(f"- and {rest} more")
@@ -159,6 +155,10 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) 
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
     return f"{title}\n\n" + "\n".join(lines)
+
+
+def _kind(label: int) -> str:
+    return "fake" if label else "real"
 
 
 def _number(value: float) -> str:

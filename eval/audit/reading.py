@@ -13,9 +13,11 @@ from forensics.common.manifest import Item
 from forensics.common.progress import Progress
 from forensics.common.text import printable
 from forensics.media.reader import MediaReader
-from forensics.media.sniff import VIDEO_SUFFIXES
 from forensics.media.traits import FileTraits, read_traits
 from forensics.media.types import MediaLimits
+
+# Sides that no split names, before the name of their DATA.
+ALL_OF, NO_SPLIT_IN = "all of", "no split in"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class AuditRow:
     """One item. `traits` is None where the file cannot be read, and `message` says why.
 
     data_set names the collection: sources and identities are compared within it only. `side` is the item's split; where a
-    DATA names no splits at all, DATA itself is one side; empty for an item without split among items that have one.
+    DATA names no splits at all, DATA itself is one side; its items without a split among others that have one are another.
     """
 
     item: Item
@@ -65,7 +67,7 @@ def read_rows(data: Sequence[AuditData], workers: int, timeout_s: float, progres
                     data=one.name,
                     shown=_shown(item.path, one),
                     data_set=item.dataset or one.name,
-                    side=item.split if names_splits else f"all of {one.name}",
+                    side=item.split or f"{NO_SPLIT_IN if names_splits else ALL_OF} {one.name}",
                     traits=found if isinstance(found, FileTraits) else None,
                     message=found if isinstance(found, str) else "",
                 )
@@ -108,15 +110,7 @@ def _read_all(paths: Sequence[Path], workers: int, limits: MediaLimits, progress
                 bar(1)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        # Pillow's tolerance of damaged files is one switch for all threads: a picture that failed is tried again alone,
-        # so that no file's outcome depends on what was read beside it.
-        alone = idle.get()
-        return [
-            _read_one(path, alone, limits)
-            if isinstance(one, str) and path.suffix.lower() not in VIDEO_SUFFIXES
-            else one
-            for path, one in zip(paths, found, strict=True)
-        ]
+        return found
 
 
 def _read_one(path: Path, reader: MediaReader, limits: MediaLimits) -> FileTraits | str:

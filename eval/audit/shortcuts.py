@@ -8,8 +8,10 @@ Torralba and Efros: Unbiased Look at Dataset Bias (CVPR 2011); Geirhos et al.: S
 Folds keep together what shares a source or an identity. Predictions become ranks within their fold before they are
 pooled: a fold with more fakes leaves fewer to learn from, which would turn chance into an AUC below 0.5.
 The interval is a bootstrap over the same clusters, of fixed predictions: what another fit would give is not in it.
-Limits: colour statistics may be the trace of a method rather than of a file's history; no shortcut found is not a proof
-that there is none (traces of resizing or of an earlier compression lie in the pixels, where a detector should look too).
+Limits: few clusters bias the AUC downwards (what one fold holds out the others lack, so chance comes out below 0.5 and a
+weak shortcut may be missed); colour statistics may be the trace of a method rather than of a file's history; no shortcut
+found is not a proof that there is none (traces of resizing or of an earlier compression lie in the pixels, where a
+detector should look too).
 """
 
 from collections.abc import Sequence

@@ -103,7 +103,8 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     )  # fmt: skip
     if results.left_out:
         click.echo(
-            f"{len(results.left_out)} items could not be attacked (no face, or unreadable); the report lists them"
+            f"{len({one.path for one in results.left_out})} items could not be attacked (no face, unreadable, or too small "
+            "for a patch); the report lists them"
         )
     click.echo(f"labels and scores 1 = fake; report in {Path(output) / MD_FILE}")
     if not results.sets:

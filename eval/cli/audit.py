@@ -23,7 +23,8 @@ Examples:
 \b
 Leakage: the same file (by SHA-256), nearly the same picture (perceptual hash,
 confirmed by correlation), the same source or identity in two splits; a file
-with both labels, or in two data sets. A DATA without splits is one side.
+with both labels, or in two data sets. A DATA without splits is one side; rows
+without a split, where others have one, are a side of their own.
 
 \b
 Shortcuts: what a gradient-boosted tree, which never sees a face, gets from the

@@ -1,11 +1,14 @@
 """Results as a table on standard output: each data set and generator before the pooled line."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
 from eval.cli.tables import figure, percent, show_table, with_interval
 from eval.results import CoverageBlock, MetricsBlock, Results
+from forensics.common.outcomes import Outcome
 
 HEADER = ("set", "detector", "real/fake", "scored", "AUC [95 %]", "TPR at FPR 5 %", "FPR", "FNR", "ECE")
 FEW_CLUSTERS = 30
@@ -18,12 +21,9 @@ def print_results(results: Results, output: Path) -> None:
         for detector, part in results.detectors.items():
             if name in part.by_dataset:
                 rows.append(_row(name, detector, part.by_dataset[name], part.coverage_by_dataset.get(name)))
-    generators = sorted({name for part in results.detectors.values() for name in part.by_generator})
-    if len(generators) > 1:
-        for name in generators:
-            for detector, part in results.detectors.items():
-                if name in part.by_generator:
-                    rows.append(_row(f"fakes of {name}", detector, part.by_generator[name], None))
+    for name in _generators(results):
+        for detector, part in results.detectors.items():
+            rows.append(_row(f"fakes of {name}", detector, part.by_generator[name], None))
     if len(results.dataset.names) > 1:
         rows += [_row("all", name, part.overall, part.coverage) for name, part in results.detectors.items()]
     for name, part in results.detectors.items():
@@ -33,6 +33,23 @@ def print_results(results: Results, output: Path) -> None:
     if clusters < FEW_CLUSTERS:
         click.echo(f"only {clusters} independent groups: the intervals are rough")
     click.echo(f"split {results.dataset.split}; labels and scores 1 = fake; report in {output / 'report.html'}")
+
+
+def _generators(results: Results) -> list[str]:
+    """Generators whose figures are not those of a data set already: some data set has fakes of several."""
+    part = next(iter(results.detectors.values()))
+    of_sets = list(part.by_dataset.values())
+    return [name for name, block in part.by_generator.items() if block not in of_sets]
+
+
+def exit_status(outcomes: Iterable[Mapping[str, int]]) -> int:
+    """Of counts of outcomes: 4 nothing was scored, 3 something could not be analysed, else 0."""
+    counts: Counter[str] = Counter()
+    for found in outcomes:
+        counts.update(found)
+    if counts[str(Outcome.SCORED)] == 0:
+        return 4
+    return 3 if any(count and not Outcome(name).analysed for name, count in counts.items()) else 0
 
 
 def _row(name: str, detector: str, block: MetricsBlock, coverage: CoverageBlock | None) -> tuple[str, ...]:

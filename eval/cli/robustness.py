@@ -22,6 +22,10 @@ are applied to reals and fakes alike, before faces are looked for.
 \b
 Writes robustness.json, robustness.md and robustness.html. The same command
 again takes known scores from the folder's cache: a stopped run goes on.
+
+\b
+Exit status: 0 done; 2 usage error; 3 some items could not be analysed, clean or
+perturbed; 4 none.
 """
 
 
@@ -29,13 +33,14 @@ again takes known scores from the folder's cache: a stopped run goes on.
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder for results and the page.")
 @options_of(RobustnessConfig)
-def command(data: tuple[str, ...], output: str, **values: Any) -> None:
+def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     """Measure detectors under compression, resizing, blur, noise and more.
 
     Prints the AUC that is lost under each condition, per data set before all together; the page draws the curves.
     """
     config = resolve_options(RobustnessConfig, values, "robustness")
 
+    from eval.cli.results_table import exit_status
     from eval.cli.tables import percent, show_table, signed_with_interval, with_interval
     from eval.robustness import HTML_FILE, run_robustness
     from forensics.common.progress import Progress
@@ -56,3 +61,4 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> None:
     ]
     show_table(("set", "detector", "condition", "AUC [95 %]", "drop [95 %]", "FPR", "FNR", "scored"), rows, 3)
     click.echo(f"labels and scores 1 = fake; curves in {Path(output) / HTML_FILE}")
+    return exit_status(results.outcomes.values())

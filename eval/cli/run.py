@@ -25,7 +25,8 @@ judged together. Labels and scores: 1 = fake, 0 = real.
 Writes results.json (figures; `forensics bench schema` describes it), scores.csv
 (one row per item and detector), report.md, report.html, and for clips
 tracks.csv and frames.csv. The same command again takes known scores from the
-folder's cache: a stopped run goes on, another --detector costs only itself.
+folder's cache: a stopped run goes on, another --detector costs only itself. A
+FILE.py is known by its own bytes: after changing a model that it loads, --force.
 
 \b
 Exit status: 0 done; 2 usage error; 3 some items could not be analysed; 4 none.
@@ -46,14 +47,9 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     config = resolve_options(BenchConfig, values, "run")
 
     from eval.benchmark import run_bench
-    from eval.cli.results_table import print_results
-    from forensics.common.outcomes import Outcome
+    from eval.cli.results_table import exit_status, print_results
     from forensics.common.progress import Progress
 
     run = run_bench(config, [Path(name) for name in data], Path(output), Progress(config.quiet))
     print_results(run.results, Path(output))
-    outcomes = [row.outcome for row in run.rows]
-    analysed = sum(outcome.analysed for outcome in outcomes)
-    if Outcome.SCORED not in outcomes:
-        return 4
-    return 3 if analysed < len(outcomes) else 0
+    return exit_status(part.coverage.outcomes for part in run.results.detectors.values())

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from eval.datasets.layout import Layout, Reading, counted
 from eval.datasets.origins import Origin, celebdf_manipulated, celebdf_original
-from eval.datasets.tree import Clip, Tree, find_folder, read_lines
+from eval.datasets.tree import Clip, Tree, find_folder, is_there, read_lines
 from forensics.common.errors import ManifestError
 from forensics.common.manifest import Item
 
@@ -55,7 +55,7 @@ def read(path: Path, compression: str | None = None) -> Reading:
     ]
     list_file = tree.path / TEST_LIST
     listed, notes = (
-        _read_list(tree, list_file) if list_file.is_file() else (None, [f"no {TEST_LIST}: nothing has a split"])
+        _read_list(tree, list_file) if is_there(list_file.is_file) else (None, [f"no {TEST_LIST}: nothing has a split"])
     )
     missing = len(listed - {key for key, _ in clips}) if listed else 0
     if listed and missing == len(listed):

@@ -35,7 +35,7 @@ from eval.datasets.origins import (
     ffpp_manipulated,
     ffpp_original,
 )
-from eval.datasets.tree import Tree, head_of, read_json, subfolders
+from eval.datasets.tree import Tree, head_of, is_there, read_json, subfolders
 from forensics.common.errors import ManifestError, UsageError
 from forensics.common.manifest import Item
 from forensics.common.text import printable
@@ -142,7 +142,7 @@ def read(path: Path, compression: str | None = None) -> Reading:
 def _candidates(path: Path) -> list[Path]:
     places = [path]
     for parent in (path, path / "preprocessing"):
-        if parent.is_dir():
+        if is_there(parent.is_dir):
             places += [folder for folder in subfolders(parent) if folder.name.startswith(LIST_FOLDER)]
     return [file for place in places for file in sorted(place.glob("*.json")) if not file.name.startswith(".")]
 
@@ -239,7 +239,7 @@ class _Finder:
         return None
 
     def _file(self, path: Path, place: str) -> Path | None:
-        if not path.is_file():
+        if not is_there(path.is_file):
             return None
         self._tree.check_inside(path, place)
         return path

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eval.datasets.layout import SPLIT_NAMES, Layout, Reading, counted
-from eval.datasets.tree import Tree, head_of, read_json, read_lines, subfolders
+from eval.datasets.tree import Tree, head_of, is_there, read_json, read_lines, subfolders
 from forensics.common.errors import ManifestError
 from forensics.common.manifest import Item
 from forensics.common.text import printable
@@ -105,7 +105,7 @@ def _item(tree: Tree, video: Path, entry: _Entry) -> Item:
 def _find(tree: Tree, list_file: Path, entry: str) -> Path | None:
     for folder in (list_file.parent, list_file.parent / "videos"):
         video = tree.listed(entry, str(list_file), folder)
-        if video.is_file():
+        if is_there(video.is_file):
             return video
     return None
 
@@ -115,7 +115,7 @@ def _lists(root: Path) -> list[Path]:
     found, folders = [], [root]
     for depth in range(DEPTH + 1):
         for folder in folders:
-            file = next((folder / name for name in _HEADS if (folder / name).is_file()), None)
+            file = next((folder / name for name in _HEADS if is_there((folder / name).is_file)), None)
             found += [file] if file else []
         folders = [below for folder in folders for below in subfolders(folder)] if depth < DEPTH else []
     return sorted(found)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from eval.datasets.layout import Layout, Reading, canonical_compression, counted
 from eval.datasets.origins import Origin, dfd_manipulated, dfd_original, ffpp_manipulated, ffpp_original
-from eval.datasets.tree import Clip, Tree, read_json
+from eval.datasets.tree import Clip, Tree, is_there, read_json
 from forensics.common.errors import ManifestError, UsageError
 from forensics.common.manifest import Item
 from forensics.common.text import printable
@@ -60,7 +60,7 @@ class _Tally:
 
 def recognises(path: Path) -> bool:
     """A folder with one of the two folders of sequences."""
-    return (path / ORIGINALS).is_dir() or (path / MANIPULATED).is_dir()
+    return is_there((path / ORIGINALS).is_dir) or is_there((path / MANIPULATED).is_dir)
 
 
 def read(path: Path, compression: str | None = None) -> Reading:
@@ -91,7 +91,7 @@ def read(path: Path, compression: str | None = None) -> Reading:
 def _groups(tree: Tree) -> tuple[list[_Group], list[str]]:
     groups, notes = [], []
     for top, label in ((ORIGINALS, 0), (MANIPULATED, 1)):
-        for folder in tree.folders(tree.path / top) if (tree.path / top).is_dir() else []:
+        for folder in tree.folders(tree.path / top) if is_there((tree.path / top).is_dir) else []:
             method = printable(folder.name).lower()
             if label == 0 and method not in (YOUTUBE, ACTORS):
                 notes.append(f"{tree.name(folder)} was left out: originals lie in {YOUTUBE} and {ACTORS}")
@@ -147,7 +147,8 @@ def _read_splits(tree: Tree) -> tuple[dict[str, str], list[str]]:
     splits: dict[str, str] = {}
     repeated, absent = 0, []
     for name, split in SPLIT_FILES.items():
-        file = next((place / name for place in (tree.path, tree.path / "splits") if (place / name).is_file()), None)
+        places = (tree.path / name, tree.path / "splits" / name)
+        file = next((place for place in places if is_there(place.is_file)), None)
         if file is None:
             absent.append(name)
             continue

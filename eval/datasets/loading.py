@@ -4,7 +4,7 @@ from pathlib import Path
 
 from eval.datasets import celebdf, deepfakebench, dfdc, ffpp, folder, manifest_csv
 from eval.datasets.layout import Layout, LoadedDataset, canonical_compression
-from eval.datasets.tree import subfolders
+from eval.datasets.tree import is_there, subfolders
 from forensics.common.errors import ManifestError, UsageError
 from forensics.common.manifest import Item
 from forensics.common.text import printable
@@ -23,7 +23,7 @@ def load_dataset(path: Path, layout: str = AUTO, compression: str | None = None)
     Raises UsageError for a path that is not there, a layout or compression that is unknown, or one that cannot be told;
     ManifestError for lists and manifests that are malformed, contradictory or lead outside, and where there is nothing.
     """
-    if not path.exists():
+    if not is_there(path.exists):
         raise UsageError(f"no such file or folder: {path}", "give a manifest, or the folder of a data set")
     chosen = recognise_layout(path) if layout == AUTO else _named(layout)
     reading = chosen.read(path, compression)

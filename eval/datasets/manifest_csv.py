@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from eval.datasets.layout import Layout, Reading, canonical_compression, counted
+from eval.datasets.tree import is_there
 from forensics.common.errors import ManifestError, UsageError
 from forensics.common.manifest import Item, read_manifest
 from forensics.common.text import printable
@@ -21,7 +22,7 @@ FILE_NAME = "manifest.csv"
 
 def recognises(path: Path) -> bool:
     """A CSV, or a folder that holds manifest.csv."""
-    return path.suffix.lower() == ".csv" if path.is_file() else (path / FILE_NAME).is_file()
+    return path.suffix.lower() == ".csv" if path.is_file() else is_there((path / FILE_NAME).is_file)
 
 
 def read(path: Path, compression: str | None = None) -> Reading:
@@ -48,7 +49,7 @@ def read(path: Path, compression: str | None = None) -> Reading:
             if items[key].label != row.label:
                 raise ManifestError(f"{file}: {key!r:.200} is there as real and as fake", "one row per file")
             repeated += 1
-        elif not row.path.is_file():
+        elif not is_there(row.path.is_file):
             missing += 1
         else:
             items[key] = replace(row, extra={**row.extra, "video": row.extra.get("video") or _video(row.path, root)})

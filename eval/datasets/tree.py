@@ -8,6 +8,7 @@ Hidden files and folders are skipped (`.DS_Store`, `._x.jpg` of other systems). 
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -56,7 +57,7 @@ class Tree:
         parent = self._checked.get(path.parent)
         if parent is None:
             parent = self._checked[path.parent] = _resolved(path.parent)
-        target = _resolved(path) if path.is_symlink() else parent / path.name
+        target = _resolved(path) if is_there(path.is_symlink) else parent / path.name
         if not target.is_relative_to(self._real):
             where = f"{place}: " if place else ""
             raise ManifestError(f"{where}{_shown(str(path))} is a link that leads outside {self.path}", INSIDE_HINT)
@@ -108,7 +109,7 @@ class Tree:
                 return self._video_clips(videos)
         for name in FRAME_FOLDERS:
             place = folder / name
-            held = [(below, self.media(below)) for below in self.folders(place)] if place.is_dir() else []
+            held = [(below, self.media(below)) for below in self.folders(place)] if is_there(place.is_dir) else []
             found = [
                 Clip(printable(below.name), self.name(below), tuple(files), True) for below, files in held if files
             ]
@@ -117,7 +118,7 @@ class Tree:
         return []
 
     def _visible(self, folder: Path) -> list[Path]:
-        return self.media(folder, deep=False) if folder.is_dir() else []
+        return self.media(folder, deep=False) if is_there(folder.is_dir) else []
 
     def _video_clips(self, videos: list[Path]) -> list[Clip]:
         identities = video_identities(self, videos)
@@ -128,6 +129,17 @@ def video_identities(tree: Tree, videos: list[Path]) -> dict[Path, str]:
     """Identity of each video file: its relative path without extension, with it where two files differ in that alone."""
     stems = Counter(tree.stem(path) for path in videos)
     return {path: tree.stem(path) if stems[tree.stem(path)] == 1 else tree.name(path) for path in videos}
+
+
+def is_there(check: Callable[[], bool]) -> bool:
+    """The answer of `path.is_file`, `path.is_dir` and the like, for names that come from lists or the command line.
+
+    What a disk cannot hold (a name that is too long, or no text that it can encode) and what must not be seen is not there.
+    """
+    try:
+        return check()
+    except (OSError, ValueError):
+        return False
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -204,6 +216,8 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError) as error:  # a link that leads to itself
         raise ManifestError(f"{_shown(str(path))} is a link that leads nowhere", "remove it") from error
+    except ValueError as error:  # half of a character, as JSON can hold
+        raise ManifestError(f"{_shown(str(path))} is no name that a file can have", "check the list") from error
 
 
 def _shown(text: str) -> str:

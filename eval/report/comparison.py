@@ -148,7 +148,7 @@ def _pair_section(pair: PairPart) -> str:
         counts = (f"{family.n_real:,}", f"{family.n_fake:,}", f"{family.n_clusters:,}")
         rows.append(Row(family.kind, family.name, counts, cells))
     table = Table(
-        title=f"{markdown_text(pair.a)} (a) against {markdown_text(pair.b)} (b)",
+        title=f"{pair.a} (a) against {pair.b} (b)",
         meaning=f"{shares_text(pair)}.",
         label_title="Family",
         count_titles=("reals", "fakes", "groups"),

@@ -91,6 +91,11 @@ def cautions_of(results: Results) -> list[str]:
             f"Not everything was scored: detectors scored {span} of the inputs, so their figures need not rest on the same "
             "items; see the figures with failures counted as wrong."
         )
+    partial = max(part.coverage.n_partial for part in results.detectors.values())
+    if partial:
+        cautions.append(
+            f"{partial} {'input is' if partial == 1 else 'inputs are'} damaged or cut off: scored on what could be decoded."
+        )
     if dataset.limit is not None:
         cautions.append(f"Not the whole set: --limit {dataset.limit} was given.")
     return cautions

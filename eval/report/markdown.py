@@ -29,6 +29,8 @@ from forensics.report.html import reveal_hidden
 # Characters that begin markup wherever they stand, and those of a bare address, of which GitHub makes a link; an
 # underscore between letters begins nothing.
 MARKUP = re.compile(r"[\\`*\[\]<>|~$&]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+# What would begin a heading or a list where a block begins with it.
+BLOCK_START = re.compile(r"^( {0,3}\d{0,9})([-+#.)])(?=#*\s)")
 # GitHub looks for people and issues in what is left after that, so something must stand between.
 MENTION = re.compile(r"@(?=\w)|#(?=\d)")
 INTERVALS = "Figures in brackets are 95 % intervals: percentiles of {draws:,} bootstrap draws of {clusters}."
@@ -39,7 +41,7 @@ def render_markdown(results: Results) -> str:
     parts = [
         "# Benchmark",
         *_judged(results),
-        *_section("Before reading the figures", bullets(cautions_of(results))),
+        *_section("Before reading the figures", bullets(map(markdown_text, cautions_of(results)))),
         "## Per family",
         _intervals(results),
         *[text for table in family_tables(results) for text in markdown_section(table, 3)],
@@ -69,7 +71,8 @@ def render_markdown(results: Results) -> str:
 
 def markdown_text(text: str) -> str:
     """Foreign text on one line, with nothing in it that Markdown, GitHub's included, would take for markup."""
-    return MENTION.sub(r"\g<0><!-- -->", MARKUP.sub(r"\\\g<0>", reveal_hidden(text)))
+    escaped = BLOCK_START.sub(r"\1\\\2", MARKUP.sub(r"\\\g<0>", reveal_hidden(text)))
+    return MENTION.sub(r"\g<0><!-- -->", escaped)
 
 
 def markdown_section(table: Table, level: int) -> list[str]:

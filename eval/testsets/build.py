@@ -36,7 +36,7 @@ from forensics.environment import library_versions
 from forensics.perturb.grid import Condition, parse_condition
 
 # Those that the bytes of the set can depend on.
-LIBRARIES = ("av", "numpy", "opencv-python-headless", "pillow", "scipy")
+LIBRARIES = ("av", "numpy", "opencv-python-headless", "pillow", "scikit-learn", "scipy")
 NOT_ANALYSED = (MISSING, UNREADABLE, DAMAGED, CHANGED)
 # What load_dataset says of a data set of one class, which is what --real and --fake are for.
 ONE_CLASS_NOTE = "figures that need both classes are undefined"
@@ -76,6 +76,7 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     _check_options(options, output)
     folder = SetFolder(output, options.overwrite)
     inputs = load_inputs(options.real, options.fake, options.layout, options.compression)
+    _refuse_own_inputs(inputs, output)
     record = _begun(options, inputs)
     folder.check(record)
     with Decoder() as decoder:
@@ -202,3 +203,22 @@ def _check_options(options: BuildOptions, output: Path) -> None:
     for path in (*options.real, *options.fake):
         if Path(path).is_dir() and target.is_relative_to(Path(path).resolve()):
             raise UsageError(f"--output {output} lies in {path}", "its files would be taken for DATA the next time")
+
+
+def _refuse_own_inputs(inputs: Sequence[InputData], output: Path) -> None:
+    """What the set is made from must not be among what a build may remove. Raises UsageError."""
+    target = _resolved(output)
+    for data in inputs:
+        for path in (data.path, *(item.path for item in data.items)):
+            if _resolved(path).is_relative_to(target):
+                raise UsageError(
+                    f"DATA {data.path}: {path} lies in --output {output}",
+                    "its files could be replaced by the set's: choose another --output",
+                )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL byte: no such file is there to be lost
+        return path.absolute()

@@ -5,8 +5,8 @@ what a build knows. What it cannot know says so: people fill that in. No clock: 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from eval.report.markdown import markdown_text
 from eval.testsets.record import CLASSES, MANIFEST_FILE, RECORD_FILE, CountPart, SetRecord
-from forensics.common.text import terminal_line
 
 UNKNOWN = "Unknown: see the sources."
 SPLIT_USE = {
@@ -28,18 +28,10 @@ def render_datasheet(record: SetRecord) -> str:
         ("Distribution", _distribution(record)),
         ("Maintenance", _maintenance(record)),
     )
-    lines = [f"# Datasheet: {escaped(record.name)}", "", *_head(record)]
+    lines = [f"# Datasheet: {markdown_text(record.name)}", "", *_head(record)]
     for title, body in sections:
         lines += ["", f"## {title}", *body]
     return "\n".join(lines) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text from outside as Markdown that shows it and nothing else."""
-    line = terminal_line(text)
-    for sign in "\\`*_{}[]<>|#!":
-        line = line.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
-    return line
 
 
 def _head(record: SetRecord) -> list[str]:
@@ -58,17 +50,20 @@ def _answers(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     lines = [f"| {' | '.join(header)} |", f"|{'|'.join('---' for _ in header)}|"]
-    return ["", *lines, *(f"| {' | '.join(escaped(str(cell)) for cell in row)} |" for row in rows)]
+    return ["", *lines, *(f"| {' | '.join(markdown_text(str(cell)) for cell in row)} |" for row in rows)]
 
 
 def _motivation(record: SetRecord) -> list[str]:
-    families = [sorted({part.family for part in record.counts if part.label == label}) for label in CLASSES]
+    families = [
+        ", ".join(map(markdown_text, sorted({part.family for part in record.counts if part.label == label})))
+        for label in CLASSES
+    ]
     return _answers(
         (
             (
                 "For what purpose was the set created?",
                 "To measure detectors of generated and manipulated faces: "
-                f"reals of {', '.join(map(escaped, families[0]))} against fakes of {', '.join(map(escaped, families[1]))}.",
+                f"reals of {families[0]} against fakes of {families[1]}.",
             ),
             ("Who created it, and who paid for it?", UNKNOWN),
         )
@@ -118,7 +113,7 @@ def _contents(record: SetRecord) -> list[str]:
     errors = f"{whole} Remarks of the build:" if record.notes else whole
     return [
         *_answers((("Are there errors, noise, redundancies?", errors),)),
-        *(["", *(f"- {escaped(note)}" for note in record.notes)] if record.notes else []),
+        *(["", *(f"- {markdown_text(note)}" for note in record.notes)] if record.notes else []),
         *_answers(
             (
                 ("Is it self-contained?", "Yes: all files are copies."),
@@ -146,7 +141,7 @@ def _sample_text(record: SetRecord) -> str:
 def _split_text(record: SetRecord) -> str:
     return (
         "Yes. Rows that share a source, an identity, a donor or the very bytes are on one side; a row that had a split in "
-        f"its source keeps it. Shares for the others: {escaped(record.recipe.options['splits'])}."
+        f"its source keeps it. Shares for the others: {markdown_text(record.recipe.options['splits'])}."
     )
 
 
@@ -166,14 +161,14 @@ def _collection(record: SetRecord) -> list[str]:
 
 def _preprocessing(record: SetRecord) -> list[str]:
     options = record.recipe.options
-    encoding = "There are no pictures."
+    encoding, reason = "There are no pictures.", markdown_text(record.encoding_reason)
     if record.encoding == "keep":
-        encoding = f"Pictures are the input files, byte for byte ({escaped(record.encoding_reason)})."
+        encoding = f"Pictures are the input files, byte for byte ({reason})."
     elif record.encoding:
         size = f", the longest side reduced to {options['size']} px at most (by area)" if options["size"] else ""
         encoding = (
             f"All pictures of both classes were decoded{size} and written as {record.encoding}"
-            f"{' with 4:2:0 chroma' if record.encoding.startswith('jpeg') else ''} ({escaped(record.encoding_reason)})."
+            f"{' with 4:2:0 chroma' if record.encoding.startswith('jpeg') else ''} ({reason})."
         )
     has_clips = any(part.kind == "clip" for part in record.counts)
     perturb = ", ".join(f"`{name}`" for name in options["perturb"])
@@ -194,8 +189,8 @@ def _preprocessing(record: SetRecord) -> list[str]:
 def _shortcuts(record: SetRecord) -> list[str]:
     if record.audit is None:
         return ["", "Not looked for: run `forensics bench audit` on this folder before figures on it are believed."]
-    lines = ["", f"{escaped(record.audit.verdict[0].upper() + record.audit.verdict[1:])}."]
-    lines += ["", *(f"- {escaped(line)}" for line in record.audit.lines)] if record.audit.lines else []
+    lines = ["", f"{markdown_text(record.audit.verdict[0].upper() + record.audit.verdict[1:])}."]
+    lines += ["", *(f"- {markdown_text(line)}" for line in record.audit.lines)] if record.audit.lines else []
     return [
         *lines,
         "",
@@ -217,7 +212,7 @@ def _uses() -> list[str]:
 
 
 def _distribution(record: SetRecord) -> list[str]:
-    licence = escaped(record.recipe.options["licence"] or "") or "unknown: see the sources"
+    licence = markdown_text(record.recipe.options["licence"] or "") or "unknown: see the sources"
     return _answers((("Under which terms?", f"{licence}."),))
 
 

@@ -12,7 +12,7 @@ from eval.testsets.pictures import Checked, Decoder, Encoding, perturbed, reduce
 from forensics.common.errors import MediaError, UsageError
 from forensics.common.manifest import COLUMNS, Item
 from forensics.common.progress import Progress
-from forensics.common.text import csv_cell
+from forensics.common.text import number_or_csv_cell
 from forensics.perturb.grid import Condition
 
 # Columns that are written here, always; what DATA has under these names goes, or is kept under the second name.
@@ -145,20 +145,11 @@ def manifest_item(made: Made, folder: Path, options: BuildOptions, is_pooled: bo
     return Item(
         path=folder / output.name,
         label=item.label,
-        generator=cell(item.generator),
-        dataset=cell(options.name if is_pooled else item.dataset),
-        source=cell(item.source or f"file-{output.row.sha256[:SOURCE_DIGITS]}"),
-        identity=cell(item.identity),
+        generator=number_or_csv_cell(item.generator),
+        dataset=number_or_csv_cell(options.name if is_pooled else item.dataset),
+        source=number_or_csv_cell(item.source or f"file-{output.row.sha256[:SOURCE_DIGITS]}"),
+        identity=number_or_csv_cell(item.identity),
         split=output.split,
         view=item.view,
-        extra={cell(name): cell(value) for name, value in extra.items()},
+        extra={number_or_csv_cell(name): number_or_csv_cell(value) for name, value in extra.items()},
     )
-
-
-def cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula; numbers stay as they are."""
-    try:
-        float(text)
-    except ValueError:
-        return csv_cell(text)
-    return text

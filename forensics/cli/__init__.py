@@ -1,5 +1,6 @@
 """The one console script. Commands are imported when they are called, so that `--help` is fast and needs no torch."""
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -61,6 +62,9 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: typed errors become one line, a hint, and their exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(standalone_mode=False)
     except ForensicsError as error:

@@ -35,9 +35,10 @@ set of these alone has no `default`: scan with --detector NAME.
 @click.option("--data", multiple=True, required=True, metavar="MANIFEST", help="Manifest CSV; may be repeated.")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder of the run; it becomes a set of weights.")
 @click.option("--licence", default="unstated", show_default=True, help="Terms of the weights, written into model.json.")
+@click.option("--overwrite", is_flag=True, help="Replace files in --output that no run of this command wrote.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @options_of(TrainConfig)
-def command(data: tuple[str, ...], output: str, licence: str, quiet: bool, **values: Any) -> None:
+def command(data: tuple[str, ...], output: str, licence: str, overwrite: bool, quiet: bool, **values: Any) -> None:
     """Train the detectors on manifests of labelled pictures.
 
     Cuts face crops as scanning does, trains the --detectors on the train split, fits fusion, calibration and
@@ -56,5 +57,5 @@ def command(data: tuple[str, ...], output: str, licence: str, quiet: bool, **val
     from forensics.training.recipe import run_recipe
 
     items = [item for name in data for item in read_manifest(Path(name))]
-    run_recipe(config, items, Path(output), licence, Progress(quiet))
+    run_recipe(config, items, Path(output), licence, Progress(quiet), overwrite)
     click.echo((Path(output) / "card.md").read_text(encoding="utf-8"), nl=False)

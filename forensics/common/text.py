@@ -2,8 +2,13 @@
 
 
 def printable(text: str) -> str:
-    """File names may hold bytes that are not text: they are shown escaped, so that a record can always be written."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Names may hold bytes that are not text, or (in JSON) halves of characters: both are shown escaped, so that a record
+    can always be written.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte of a file name
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def terminal_line(text: str) -> str:
@@ -23,3 +28,12 @@ def csv_cell(text: str) -> str:
 def uncsv_cell(cell: str) -> str:
     """What `csv_cell` was given."""
     return cell[1:] if cell.startswith("'") and cell[1:].removeprefix("'").startswith(FORMULA_STARTS) else cell
+
+
+def number_or_csv_cell(text: str) -> str:
+    """As `csv_cell`, but numbers stay as they are: no spreadsheet takes -0.5 for a formula."""
+    try:
+        float(text)
+    except ValueError:
+        return csv_cell(text)
+    return text

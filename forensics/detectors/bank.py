@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forensics.common.errors import DetectorError, UsageError, WeightsError
+from forensics.common.errors import DetectorError, ForensicsError, UsageError, WeightsError
 from forensics.common.operating_point import OperatingPoint
 from forensics.detectors.model_set import DEFAULT_DETECTOR, Calibration, ModelSet
 from forensics.detectors.peer_weights import shown_name
@@ -70,20 +70,21 @@ class DetectorBank:
         return self._points.get(self.primary) if self.primary else None
 
     def calibrated_logits(self, crops: Sequence[Crop]) -> dict[str, NDArray[np.float64]]:
-        """(N,) logits per opinion, calibrated where it can be, else the logit of the raw score."""
-        raw = {
-            name: logit(_checked(name, detector.score(crops), len(crops))) for name, detector in self._detectors.items()
-        }
+        """(N,) logits per opinion, calibrated where it can be, else the logit of the raw score.
+
+        Raises DetectorError where a detector fails or gives anything but scores.
+        """
+        raw = {name: logit(_scores(name, detector, crops)) for name, detector in self._detectors.items()}
         return {
             opinion.name: self._calibrations[opinion.name].fuse(raw) if opinion.is_calibrated else raw[opinion.name]
             for opinion in self.opinions
         }
 
     def explain(self, crops: Sequence[Crop]) -> list[NDArray[np.float32] | None]:
-        """Heatmap per crop by the first detector that can explain itself, None without one."""
+        """Heatmap per crop by the first detector that can explain itself; None without one, or where it fails to."""
         for detector in self._detectors.values():
             if isinstance(detector, Explainer):
-                return list(detector.explain(crops))
+                return _heatmaps(detector, crops)
         return [None] * len(crops)
 
 
@@ -98,12 +99,33 @@ def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _checked(name: str, scores: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+def _scores(name: str, detector: Detector, crops: Sequence[Crop]) -> NDArray[np.float64]:
     """Scores as they must be, whoever wrote the detector. Raises DetectorError."""
-    found = np.asarray(scores, np.float64)
-    if found.shape != (n,) or not np.all((found >= 0) & (found <= 1)):
+    try:
+        found = np.asarray(detector.score(crops), np.float64)
+    except (MemoryError, ForensicsError):
+        raise
+    except Exception as error:  # another author's code may raise anything: the item has no score, others may have
+        raise DetectorError(
+            f"detector {name} failed: {type(error).__name__}: {error}", "see the detector's own package"
+        ) from error
+    if found.shape != (len(crops),) or not np.all((found >= 0) & (found <= 1)):
         raise DetectorError(f"detector {name} gave no score in [0, 1] for a crop", "see the detector's own package")
     return found
+
+
+def _heatmaps(detector: Explainer, crops: Sequence[Crop]) -> list[NDArray[np.float32] | None]:
+    """One per crop, or none at all: the score stands without the picture of it."""
+    try:
+        found = [np.asarray(heat, np.float32) for heat in detector.explain(crops)]
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  (another author's code, as above)
+        return [None] * len(crops)
+    is_shown = len(found) == len(crops) and all(
+        heat.ndim == 2 and heat.size and np.all((heat >= 0) & (heat <= 1)) for heat in found
+    )
+    return [*found] if is_shown else [None] * len(crops)
 
 
 def _weight(fusion: Calibration | None, name: str) -> float | None:

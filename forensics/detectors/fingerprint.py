@@ -21,7 +21,10 @@ def detector_fingerprint(name: str, model_set: ModelSet, folder: Path) -> str:
     (what FILE.py imports is not covered); for an entry point: its distribution's name and version.
     Raises UsageError for an unknown name, WeightsError for weights that are missing or not the pinned ones.
     """
-    return sha256_of_text(json.dumps(_parts(name, model_set, folder), sort_keys=True))
+    parts = _parts(name, model_set, folder)
+    if not name.endswith(".py"):
+        parts["domain"] = model_set.domain.model_dump()
+    return sha256_of_text(json.dumps(parts, sort_keys=True))
 
 
 def _parts(name: str, model_set: ModelSet, folder: Path, is_calibrated: bool = True) -> dict[str, Any]:

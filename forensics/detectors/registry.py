@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from forensics.common.errors import UsageError
+from forensics.common.errors import ForensicsError, UsageError
 from forensics.detectors.model_set import ModelSet
 from forensics.detectors.peer_weights import split_name
 from forensics.detectors.protocol import Detector
@@ -37,7 +37,8 @@ def detector_names() -> list[str]:
 def load_detector(name: str, model_set: ModelSet, folder: Path, device: torch.device) -> Detector:
     """A detector by name or NAME@FILE.
 
-    Raises UsageError for an unknown name or a file that is not there, WeightsError for weights that do not fit.
+    Raises UsageError for an unknown name, a file that is not there or an entry point that fails to load, WeightsError for
+    weights that do not fit.
     """
     kind, file = split_name(name)
     if file is not None:
@@ -49,7 +50,15 @@ def load_detector(name: str, model_set: ModelSet, folder: Path, device: torch.de
         load: Callable[[ModelSet, Path, torch.device], Detector] = getattr(import_module(module), function)
         return load(model_set, folder, device)
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        detector = point.load()()
+        try:
+            detector = point.load()()
+        except (MemoryError, ForensicsError):
+            raise
+        except Exception as error:  # another author's package: one that is broken or lacks a library of its own
+            raise UsageError(
+                f"the entry point {name} cannot be loaded: {type(error).__name__}: {error}",
+                "see the detector's own package, or leave it out",
+            ) from error
         if not isinstance(detector, Detector):
             raise UsageError(f"the entry point {name} does not give a detector", "see forensics.detectors.protocol")
         return detector

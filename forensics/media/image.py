@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 
 from forensics.common.errors import MediaError
 from forensics.common.outcomes import Outcome
 from forensics.media.sniff import HEAD_BYTES, Format, sniff
+from forensics.media.tolerance import strict, tolerant
 from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits
 
 EXIF_ORIENTATION = 0x0112
@@ -30,7 +31,8 @@ def decode_image(
     nothing can be decoded or the picture has more pixels than allowed.
     """
     try:
-        picture = _open(data, image_format)
+        with strict():
+            picture = _open(data, image_format)
     except MemoryError:
         raise
     except Exception as error:
@@ -59,10 +61,9 @@ def decode_image(
 
 
 def _decode(data: bytes, image_format: Format, errors: list[str]) -> tuple[NDArray[np.uint8], int]:
-    for tolerant in (False, True):
-        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+    for one_pass in (strict, tolerant):
         try:
-            with warnings.catch_warnings():
+            with one_pass(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 picture = _open(data, image_format)
                 picture.load()
@@ -75,8 +76,6 @@ def _decode(data: bytes, image_format: Format, errors: list[str]) -> tuple[NDArr
             errors.append(_one_line(error))
         else:
             return pixels, ROTATION_OF_ORIENTATION[orientation]
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
     raise MediaError(
         f"not a readable {image_format.name} picture: {errors[0]}", "the file is damaged beyond its header"
     )

@@ -28,6 +28,7 @@ from forensics.media.child import open_regular
 from forensics.media.image import decode_image
 from forensics.media.reader import MediaReader
 from forensics.media.sniff import HEAD_BYTES, Format, sniff
+from forensics.media.tolerance import strict
 from forensics.media.types import MediaLimits, Sampling
 
 # Side that colour statistics and the DCT hash (Zauner 2010, section 3.2.1) are taken from.
@@ -143,7 +144,7 @@ def _scaled_tables(base: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _picture(path: Path, data: bytes, found: Format, limits: MediaLimits) -> FileTraits:
     info, pixels, _ = decode_image(data, found, limits)
-    with warnings.catch_warnings():
+    with strict(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=[found.name]) as picture:
             metadata = _metadata(picture)

@@ -1,10 +1,14 @@
 """Compression, resizing, blur, noise and colour changes of one picture."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+# Values of a picture that are computed at a time: in floating point a whole one would take many times its size.
+BLOCK_VALUES = 1 << 20
 
 
 def jpeg(picture: Picture, quality: int) -> Picture:
@@ -50,19 +54,32 @@ def blur(picture: Picture, sigma_px: float) -> Picture:
 
 def add_noise(picture: Picture, sigma: float, rng: np.random.Generator) -> Picture:
     """Add independent Gaussian noise of standard deviation `sigma` (in grey levels of 255)."""
-    noise = rng.normal(0.0, sigma, picture.shape).astype(np.float32)
-    return np.asarray(np.clip(np.rint(picture + noise), 0, 255), np.uint8)
+    noisy = np.empty(picture.shape, np.uint8)
+    for rows in _row_blocks(picture):
+        block = picture[rows]
+        noise = rng.normal(0.0, sigma, block.shape).astype(np.float32)  # in order: the same for any size of block
+        noisy[rows] = np.clip(np.rint(block + noise), 0, 255)
+    return noisy
 
 
 def shift_colour(picture: Picture, gain: float, offset: float, saturation: float, gamma: float = 1.0) -> Picture:
     """Contrast around mid-grey, brightness (grey levels), saturation around luma, and gamma, in this order."""
-    values = (picture.astype(np.float32) - 127.5) * gain + 127.5 + offset
-    luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
-    values = luma[:, :, None] + (values - luma[:, :, None]) * saturation
-    values = np.clip(values, 0, 255)
-    if gamma != 1.0:
-        values = 255.0 * (values / 255.0) ** gamma
-    return np.asarray(np.rint(values), np.uint8)
+    shifted = np.empty(picture.shape, np.uint8)
+    for rows in _row_blocks(picture):
+        values = (picture[rows].astype(np.float32) - 127.5) * gain + 127.5 + offset
+        luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
+        values = luma[:, :, None] + (values - luma[:, :, None]) * saturation
+        values = np.clip(values, 0, 255)
+        if gamma != 1.0:
+            values = 255.0 * (values / 255.0) ** gamma
+        shifted[rows] = np.rint(values)
+    return shifted
+
+
+def _row_blocks(picture: Picture) -> Iterator[slice]:
+    """Slices of rows, first to last, of about BLOCK_VALUES values each."""
+    n_rows = max(1, BLOCK_VALUES // max(1, picture[:1].size))
+    return (slice(start, start + n_rows) for start in range(0, len(picture), n_rows))
 
 
 def gamma(picture: Picture, value: float) -> Picture:

@@ -1,8 +1,10 @@
 """Face crops of manifests, made once by the same path that scanning takes, and kept in a memory-mapped file."""
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,15 @@ class Crops:
         """(S, S, 3) uint8 crop of an item; a view of the file, not to be written to."""
         start, side = int(self.offsets[index]), int(self.sides[index])
         return self.pixels[start : start + side * side * 3].reshape(side, side, 3)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of rows and pixels: all that training depends on. Computed once; reads every pixel."""
+        rows = [(item.dataset, item.path.name, item.label) for item in self.items]
+        digest = hashlib.sha256(json.dumps(rows).encode())
+        digest.update(np.stack([self.offsets, self.sides]).astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
 
 
 def load_crops(items: list[Item], folder: Path, detector: FaceDetector, progress: Progress) -> Crops:

@@ -7,6 +7,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from forensics.common.errors import UsageError, WeightsError
+from forensics.common.files import sha256_of_file
+
+NAMED = ("lite0", "none")
 
 
 def load_initial_weights(backbone: nn.Module, init: str) -> None:
@@ -29,6 +32,11 @@ def load_initial_weights(backbone: nn.Module, init: str) -> None:
         backbone.load_state_dict(load_file(path))
     except Exception as error:
         raise WeightsError(f"{path} does not fit the backbone: {error}") from error
+
+
+def initial_fingerprint(init: str) -> str:
+    """What `init` stands for: its name, and of a file its SHA-256."""
+    return sha256_of_file(Path(init)) if init not in NAMED and Path(init).is_file() else init
 
 
 def _lite0_tensors() -> list[torch.Tensor]:

@@ -16,6 +16,7 @@ from forensics.detectors.durall import DurallDetector
 from forensics.detectors.frank import FrankDetector
 from forensics.detectors.linear import Arrays, LinearDetector, features_of
 from forensics.training.calibrate import balanced_weights
+from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
 
 FOLDS = 5
@@ -92,6 +93,12 @@ def grouped_folds(items: Sequence[Item]) -> list[Fold]:
     if any(len(np.unique(labels[fitted])) < 2 for fitted, _ in folds):
         raise problem
     return folds
+
+
+def check_groups(config: TrainConfig, items: Sequence[Item]) -> None:
+    """Raise ManifestError where `items` have too few groups for the spectral baselines that are asked for, if any."""
+    if DurallDetector.name in config.detectors or FrankDetector.name in config.detectors:
+        grouped_folds(items)
 
 
 def choose_strength(

@@ -24,6 +24,7 @@ from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
 from forensics.training.heads import Head
+from forensics.training.initial import initial_fingerprint
 from forensics.training.plan import plan_epoch
 
 SAVE_EVERY_STEPS = 100
@@ -74,7 +75,8 @@ class CnnTrainer:
         if steps_per_epoch == 0:
             raise UsageError(f"{len(plans[0])} training crops do not fill one batch", "use a smaller --batch-size")
         total = steps_per_epoch * head.epochs
-        self._load_state(train)
+        fingerprint = run_fingerprint(self._config, head, train)
+        self._load_state(fingerprint)
         self._forget_later_rows()
         if self.step >= total:
             self._progress.say(f"{head.name}: nothing left to train: step {self.step} of {total}")
@@ -89,7 +91,7 @@ class CnnTrainer:
                     if self.step % LOG_EVERY_STEPS == 0:
                         self._log({"step": self.step, "epoch": self.step / steps_per_epoch, "loss": round(loss, 4)})
                     if self.step % SAVE_EVERY_STEPS == 0 or self.step == total:
-                        self._save_state(train)
+                        self._save_state(fingerprint)
                 self._validate(dev, epoch + 1)
         self.network.load_state_dict(self.average)
 
@@ -163,19 +165,9 @@ class CnnTrainer:
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    def _fingerprint(self, crops: Crops) -> str:
-        rows = [f"{item.dataset}|{item.path.name}|{item.label}" for item in crops.items]
-        head, config = self._head, self._config
-        fields = [
-            head.name, head.framing, head.input_px, head.epochs, head.learning_rate, head.family_floor, head.max_repeat,
-            head.family_cap, head.backbone, head.init, config.batch_size, config.weight_decay, config.ema_decay,
-            config.seed,
-        ]  # fmt: skip
-        return sha256_of_text(json.dumps(fields) + "\n".join(rows))
-
-    def _save_state(self, crops: Crops) -> None:
+    def _save_state(self, fingerprint: str) -> None:
         state = {
-            "fingerprint": self._fingerprint(crops),
+            "fingerprint": fingerprint,
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average,
@@ -185,7 +177,7 @@ class CnnTrainer:
         torch.save(state, temporary)
         temporary.replace(self._folder / "state.pt")
 
-    def _load_state(self, crops: Crops) -> None:
+    def _load_state(self, fingerprint: str) -> None:
         path = self._folder / "state.pt"
         if not path.exists():
             return
@@ -193,9 +185,9 @@ class CnnTrainer:
             state = torch.load(path, map_location=self._device, weights_only=True)
         except Exception as error:
             raise WeightsError(f"{path} cannot be read: {error}", "delete it to train from the start") from error
-        if state["fingerprint"] != self._fingerprint(crops):
+        if state["fingerprint"] != fingerprint:
             raise UsageError(
-                f"{self._folder} holds a run of other options or other data",
+                f"{self._folder} holds a run made by an earlier version, or with other options or other data",
                 "use another --output, or delete its state.pt",
             )
         self.network.load_state_dict(state["network"])
@@ -203,6 +195,16 @@ class CnnTrainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
         self._progress.say(f"{self._head.name}: resumed at step {self.step}")
+
+
+def run_fingerprint(config: TrainConfig, head: Head, crops: Crops) -> str:
+    """SHA-256 over all that decides a network's steps: its options, where it starts, and the crops with their pixels."""
+    fields = [
+        head.name, head.framing, head.input_px, head.epochs, head.learning_rate, head.family_floor, head.max_repeat,
+        head.family_cap, head.backbone, initial_fingerprint(head.init), config.batch_size, config.weight_decay,
+        config.ema_decay, config.seed, crops.sha256,
+    ]  # fmt: skip
+    return sha256_of_text(json.dumps(fields))
 
 
 def score_crops(head: Head, network: FaceNetwork, crops: Crops, device: torch.device) -> np.ndarray:

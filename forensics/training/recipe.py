@@ -1,17 +1,20 @@
 """The whole recipe of a set of weights: crops -> networks, linear models -> fusion, calibration on dev -> test figures.
 
-What it writes into the output folder can be used at once with `forensics scan --weights DIR`. A second call with the
-same options resumes where the first one stopped.
+What it writes into the output folder can be used at once with `forensics scan --weights DIR`: model.json, which makes the
+folder a set of weights, comes last. A second call with the same options resumes where the first one stopped.
 """
 
 import json
+from functools import partial
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from forensics import __version__
-from forensics.common.errors import ManifestError
+from forensics.common.errors import ManifestError, UsageError
 from forensics.common.files import write_atomic
 from forensics.common.manifest import Item
 from forensics.common.operating_point import OperatingPoint
@@ -32,6 +35,7 @@ from forensics.detectors.model_set import (
 )
 from forensics.detectors.protocol import sigmoid
 from forensics.faces.mtcnn import MtcnnDetector
+from forensics.report.store import RUN_FILE, OutputFolder
 from forensics.scan import Scanner
 from forensics.training.calibrate import (
     Thresholds,
@@ -46,7 +50,7 @@ from forensics.training.crops import Crops, load_crops
 from forensics.training.curve import curve_svg
 from forensics.training.evaluate import ScoredItems, metrics_of, score_items
 from forensics.training.heads import heads_of
-from forensics.training.linear_fit import fit_durall, fit_frank
+from forensics.training.linear_fit import check_groups, fit_durall, fit_frank
 from forensics.training.loop import CnnTrainer
 from forensics.training.spectrum_fit import features_of, fit_spectrum
 
@@ -54,42 +58,95 @@ from forensics.training.spectrum_fit import features_of, fit_spectrum
 MIN_CROP_PX = 64
 # Blurrier than this share of the dev split is outside of what the error rates were measured on.
 BLUR_QUANTILE = 0.01
+# What a run's folder holds beside a folder and a file of weights per detector.
+CONFIG_FILE, METRICS_FILE, CARD_FILE = "config.json", "metrics.json", "card.md"
+CROPS_FOLDER = "crops"
+# Options that the config.json of every version has: any other file of that name is not taken for ours.
+EARLIEST_OPTIONS = {"backbone", "init", "batch_size", "seed"}
 NOT_DECIDED = Thresholds(1.0, 0.0)
 
 
 def run_recipe(
-    config: TrainConfig, items: list[Item], output: Path, licence: str, progress: Progress
+    config: TrainConfig, items: list[Item], output: Path, licence: str, progress: Progress, overwrite: bool = False
 ) -> dict[str, object]:
-    """Train, calibrate, evaluate; returns the test figures (also in metrics.json). Raises typed errors."""
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomic(output / "config.json", config.model_dump_json(indent=2) + "\n")
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    train_items, dev_items, test_items = ([item for item in items if item.split == s] for s in ("train", "dev", "test"))
+    """Train, calibrate, evaluate; returns the test figures (also in metrics.json).
+
+    Raises typed errors; UsageError before the first write for an `output` that cannot be written, or that holds files of
+    somebody else under the names of a run's, unless `overwrite`.
+    """
+    train_items, dev_items = ([item for item in items if item.split == split] for split in ("train", "dev"))
     if not train_items or not dev_items:
         raise ManifestError("training needs rows of split train and of split dev", "fill the manifest's column `split`")
+    check_groups(config, train_items)
+    folder = run_folder(config, output, overwrite)
+    folder.write(CONFIG_FILE, config.model_dump_json(indent=2) + "\n")
+    if config.threads:
+        torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
     face_detector = MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))
-    train = load_crops(train_items, output / "crops" / "train", face_detector, progress)
-    dev = load_crops(dev_items, output / "crops" / "dev", face_detector, progress)
+    train = load_crops(train_items, output / CROPS_FOLDER / "train", face_detector, progress)
+    check_groups(config, train.items)  # again, as not every picture gives a crop: now, and not after hours
+    dev = load_crops(dev_items, output / CROPS_FOLDER / "dev", face_detector, progress)
     weights = _train(config, train, dev, output, device, progress)
+    # Until all of it is known, the set lies beside the run: nobody is to scan with what is not calibrated.
+    with TemporaryDirectory(prefix="uncalibrated-", dir=output) as name:
+        interim = Path(name)
+        for part in weights.values():
+            copyfile(output / part.file, interim / part.file)
+        metrics, description, card = _measure(config, weights, interim, licence, items, progress)
+    folder.write(METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+    folder.write(CARD_FILE, card)
+    folder.write(DESCRIPTION, description)
+    return metrics
+
+
+def run_folder(config: TrainConfig, output: Path, overwrite: bool) -> OutputFolder:
+    """The folder of a run, with what the run will write there claimed. Raises UsageError where that is not ours.
+
+    A folder of an earlier version, which kept no list of its files, is known by its configuration.
+    """
+    folder = OutputFolder(output, overwrite or _is_earlier_run(output))
+    networks = [head.name for head in heads_of(config)]
+    folders = [CROPS_FOLDER, *networks]
+    files = [CONFIG_FILE, METRICS_FILE, CARD_FILE, DESCRIPTION, *(f"{name}.safetensors" for name in config.detectors)]
+    folder.check([*folders, *files])
+    for name in (name for name in folders if (output / name).exists() and not (output / name).is_dir()):
+        raise UsageError(f"{output / name} is not a folder", "choose another --output, or remove it")
+    for name in [*folders, *files]:
+        folder.claim(name)
+    return folder
+
+
+def _is_earlier_run(output: Path) -> bool:
+    if (output / RUN_FILE).exists():
+        return False
+    try:
+        config = TrainConfig.model_validate_json((output / CONFIG_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return config.model_fields_set >= EARLIEST_OPTIONS
+
+
+def _measure(
+    config: TrainConfig,
+    weights: dict[str, WeightFile],
+    folder: Path,
+    licence: str,
+    items: list[Item],
+    progress: Progress,
+) -> tuple[dict[str, object], str, str]:
+    """Figures, model.json and card of the weights in `folder`, which becomes a set of weights on the way."""
+    dev_items, test_items = ([item for item in items if item.split == split] for split in ("dev", "test"))
     names = tuple(weights)
     fused: list[str] = [name for name in names if name in FUSED]
 
     # First with raw logits, to calibrate on dev; then calibrated, to measure on test.
     raw = {name: Calibration(coefficients={name: 1.0}, intercept=0.0) for name in names}
     undecided = operating_point(NOT_DECIDED, np.empty(0), [], "none")
-    write_set(
-        output,
-        config,
-        weights,
-        licence,
-        items,
-        raw,
-        dict.fromkeys(names, undecided),
-        Domain(min_crop_px=1, min_sharpness=0),
-    )
-    scored_dev = score_items(dev_items, output, names, config.threads, progress)
+    everything = Domain(min_crop_px=1, min_sharpness=0)
+    describe = partial(set_description, config, weights, licence, items)
+    write_atomic(folder / DESCRIPTION, describe(raw, dict.fromkeys(names, undecided), everything))
+    scored_dev = score_items(dev_items, folder, names, config.threads, progress)
     members_of: dict[str, list[str]] = {DEFAULT_DETECTOR: fused} if fused else {}
     members_of |= {name: [name] for name in names}
     calibrations = {
@@ -101,20 +158,17 @@ def run_recipe(
         min_crop_px=MIN_CROP_PX, min_sharpness=round(float(np.quantile(scored_dev.sharpness, BLUR_QUANTILE)), 2)
     )
     points = {name: operating_point(found, np.empty(0), [], "none") for name, found in thresholds.items()}
-    write_set(output, config, weights, licence, items, calibrations, points, domain)
-    selftest = _selftest_logit(output, config) if fused else None
+    write_atomic(folder / DESCRIPTION, describe(calibrations, points, domain))
+    selftest = _selftest_logit(folder, config) if fused else None
     metrics: dict[str, object] = {"dev": metrics_of(_calibrated(scored_dev, calibrations), points, config.seed)}
     if test_items:
-        scored = score_items(test_items, output, tuple(calibrations), config.threads, progress)
+        scored = score_items(test_items, folder, tuple(calibrations), config.threads, progress)
         points = {
             name: operating_point(thresholds[name], sigmoid(logits), scored.items, _test_set(test_items))
             for name, logits in scored.logits.items()
         }
         metrics["test"] = metrics_of(scored, points, config.seed)
-    write_set(output, config, weights, licence, items, calibrations, points, domain, selftest)
-    write_atomic(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    write_atomic(output / "card.md", card_text(metrics, calibrations, points))
-    return metrics
+    return metrics, describe(calibrations, points, domain, selftest), card_text(metrics, calibrations, points)
 
 
 def _train(
@@ -138,8 +192,7 @@ def _train(
     return {name: trained[name] for name in TRAINABLE if name in trained}
 
 
-def write_set(
-    output: Path,
+def set_description(
     config: TrainConfig,
     weights: dict[str, WeightFile],
     licence: str,
@@ -148,8 +201,8 @@ def write_set(
     points: dict[str, OperatingPoint],
     domain: Domain,
     selftest_logit: float | None = None,
-) -> None:
-    """Write model.json: from here on the folder is a set of weights."""
+) -> str:
+    """The contents of model.json, with which a folder is a set of weights."""
     datasets = sorted({item.dataset for item in items if item.split == "train"})
     model_set = ModelSet(
         name="+".join(weights),
@@ -162,11 +215,11 @@ def write_set(
         domain=domain,
         selftest_logit=selftest_logit,
     )
-    write_atomic(output / DESCRIPTION, model_set.model_dump_json(indent=2) + "\n")
+    return model_set.model_dump_json(indent=2) + "\n"
 
 
-def _selftest_logit(output: Path, config: TrainConfig) -> float | None:
-    with Scanner(ScanConfig(weights=output, device="cpu", threads=config.threads)) as scanner:
+def _selftest_logit(folder: Path, config: TrainConfig) -> float | None:
+    with Scanner(ScanConfig(weights=folder, device="cpu", threads=config.threads)) as scanner:
         found = scanner.scan(SELFTEST_PICTURE, explain=False).top_logits.get(DEFAULT_DETECTOR)
     return None if found is None else round(found, 3)
 

@@ -12,12 +12,16 @@ import argparse
 import math
 import os
 import resource
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from eval.blocks import Judging, detector_part
+from eval.score_table import ScoreRow, read_scores, write_scores
 from eval.statistics import bootstrap_metrics, bootstrap_values, delong_interval
 from forensics.common.seeds import rng_for
 
@@ -86,6 +90,33 @@ def measure_speed(options):
     print(f"Peak memory {peak:.0f} MiB, of which {before:.0f} MiB before the first draw.\n")
 
 
+def measure_from_file(options):
+    """What `forensics bench import` does before it draws its page: the table is read, all blocks are computed."""
+    labels, scores, clusters = population(options.rows, options.clusters, seed=0)
+    generators = np.random.default_rng(0).integers(0, GENERATORS_PER_DATASET, len(labels))
+    rows = [
+        ScoreRow(
+            f"{i:06d}.png", int(label), float(score), dataset=f"set{cluster % N_DATASETS}", source=f"s{cluster}",
+            generator=f"gan{cluster % N_DATASETS}{generator}" if label else "", detector="x",
+        )
+        for i, (label, score, cluster, generator) in enumerate(zip(labels, scores, clusters, generators, strict=True))
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.csv"
+        write_scores(path, rows)
+        del rows
+        before, started = peak_mib(), time.perf_counter()
+        read = read_scores(path)
+        reading = time.perf_counter() - started
+        part = detector_part(read, Judging(0.5, options.draws, 0), "", "", "")
+    total = time.perf_counter() - started
+    n_blocks = 1 + len(part.by_dataset) + len(part.by_generator)
+    print(
+        f"scores.csv of {options.rows:,} rows: read in {reading:.1f} s, read and all {n_blocks} blocks in {total:.1f} s;"
+    )
+    print(f"peak memory {peak_mib():.0f} MiB ({before:.0f} MiB before, the rows to write included).\n")
+
+
 def share_covered(n_populations, mixed):
     """Name of an interval of the AUC -> share of populations in which it holds the truth."""
     truth = norm.cdf(SEPARATION / math.sqrt(2 * (1 + CLUSTER_SD**2)))
@@ -119,6 +150,7 @@ def main():
     parser.add_argument("--populations", type=int, default=500)
     options = parser.parse_args()
     measure_speed(options)
+    measure_from_file(options)
     measure_coverage(options.populations)
 
 

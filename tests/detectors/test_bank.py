@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from forensics.common.errors import UsageError, WeightsError
+from forensics.common.errors import DetectorError, UsageError, WeightsError
 from forensics.common.operating_point import OperatingPoint
+from forensics.common.outcomes import Outcome
 from forensics.detectors import registry
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import Calibration, Domain, ModelSet
@@ -153,6 +154,79 @@ def test_the_first_detector_that_can_explains(plugins, tmp_path):
     maps = DetectorBank(["red", "green"], described(), tmp_path, CPU).explain(colours())
     assert [float(heat.mean()) for heat in maps] == pytest.approx([30 / 255, 220 / 255, 128 / 255])
     assert DetectorBank(["red"], described(), tmp_path, CPU).explain(colours()) == [None] * 3
+
+
+class Failing(Green):
+    """Fails as it is told to."""
+
+    name = "failing"
+
+    def __init__(self, error: BaseException | None = None, scores: object = None, maps: object = None) -> None:
+        self._error, self._scores, self._maps = error, scores, maps
+
+    def score(self, crops):
+        if self._error is not None:
+            raise self._error
+        return self._scores
+
+    def explain(self, crops):
+        if self._error is not None:
+            raise self._error
+        return self._maps
+
+
+@pytest.fixture
+def bank_of(monkeypatch, tmp_path):
+    """A bank with one detector of an installed package."""
+
+    def make(detector: Failing) -> DetectorBank:
+        class Offer:
+            def load(self):
+                return lambda: detector
+
+        monkeypatch.setattr(registry, "entry_points", lambda **_: [Offer()])
+        return DetectorBank(["failing"], described(), tmp_path, CPU)
+
+    return make
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no kernel"), KeyError("layer"), AssertionError(), StopIteration()])
+def test_what_a_detector_raises_is_the_item_s_outcome(bank_of, error):
+    with pytest.raises(DetectorError, match=f"failing failed: {type(error).__name__}") as caught:
+        bank_of(Failing(error)).calibrated_logits(colours())
+    assert caught.value.outcome is Outcome.DETECTOR_ERROR
+    assert bank_of(Failing(error)).explain(colours()) == [None] * 3
+
+
+@pytest.mark.parametrize("scores", [None, ["a", "b", "c"], [[0.1], [0.2, 0.3], []], [0.5, 0.5], [0.1, 0.2, np.nan]])
+def test_what_are_no_scores_is_the_item_s_outcome(bank_of, scores):
+    with pytest.raises(DetectorError, match="failing"):
+        bank_of(Failing(scores=scores)).calibrated_logits(colours())
+
+
+@pytest.mark.parametrize(
+    "maps", [None, [], [np.zeros(3)] * 3, [np.full((2, 2), 1.5)] * 3, [np.full((2, 2), np.nan)] * 3, ["a", "b", "c"]]
+)
+def test_what_are_no_heatmaps_is_not_shown(bank_of, maps):
+    assert bank_of(Failing(maps=maps)).explain(colours()) == [None] * 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_an_interruption_is_no_fault_of_the_detector(bank_of, error):
+    for ask in (bank_of(Failing(error)).calibrated_logits, bank_of(Failing(error)).explain):
+        with pytest.raises(type(error)):
+            ask(colours())
+
+
+def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch, tmp_path):
+    class Offer:
+        def load(self):
+            raise ModuleNotFoundError("No module named 'keras'")
+
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [Offer()])
+    with pytest.raises(UsageError, match="entry point mine cannot be loaded: ModuleNotFoundError: No module") as caught:
+        load_detector("mine", described(), tmp_path, CPU)
+    assert "package" in caught.value.hint
 
 
 def test_no_detectors_give_no_opinions(tmp_path):

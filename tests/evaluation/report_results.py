@@ -45,7 +45,7 @@ def make_block(auc: float | None = 0.9, n_clusters: int = 60, **changes: Any) ->
     return MetricsBlock(**values | changes)
 
 
-def make_coverage(n_real: int = 82, n_fake: int = 72, failed: int = 2) -> CoverageBlock:
+def make_coverage(n_real: int = 82, n_fake: int = 72, failed: int = 2, n_partial: int = 0) -> CoverageBlock:
     """`failed` reals and as many fakes had no face."""
     n, lost = n_real + n_fake, 2 * failed
     failures = {"no_face": failed} if failed else {}
@@ -53,6 +53,7 @@ def make_coverage(n_real: int = 82, n_fake: int = 72, failed: int = 2) -> Covera
         n=n,
         n_scored=n - lost,
         share=(n - lost) / n if n else None,
+        n_partial=n_partial,
         outcomes={"scored": n - lost, **({"no_face": lost} if failed else {})},
         real={"scored": n_real - failed, **failures},
         fake={"scored": n_fake - failed, **failures},

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,20 +16,23 @@ from eval.attack_sets import crafting
 from eval.attack_sets.config import AttackConfig
 from eval.attack_sets.crafting import Job, craft_set
 from eval.attack_sets.results import AttackResults
-from eval.attack_sets.run import attacks_of, run_attacks, target_config
+from eval.attack_sets.run import MadeSet, attacks_of, make_sets, rows_of_set, run_attacks, set_part, target_config
 from eval.attack_sets.set_folder import SetFolder, file_names
-from eval.attack_sets.squares import Prepared, Square, chunks, refuse_videos, squares_of
+from eval.attack_sets.squares import Prepared, Square, chunks, prepare, refuse_videos, squares_of
 from eval.attack_sets.victims import Victim, load_victim, parts_of
 from eval.attacks import ATTACKS, largest_change, make_attack
 from eval.attacks.pictures import to_batch
 from eval.cli.attack import command
+from eval.score_cache import ItemScore
 from forensics.common.errors import MediaError, UsageError
-from forensics.common.files import sha256_of_file
+from forensics.common.files import sha256_of_file, write_atomic
 from forensics.common.manifest import Item, read_manifest, write_manifest
+from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
 from forensics.detectors.bank import DetectorBank
-from forensics.detectors.model_set import load_model_set
+from forensics.detectors.model_set import Calibration, load_model_set
+from forensics.environment import library_versions
 from forensics.faces.canonical import REFERENCE_LANDMARKS, crop_face
 from forensics.faces.types import Face
 from forensics.media.image import read_image
@@ -94,12 +98,16 @@ def job_of(folder: Path, n: int = 5, attack: str = "pgd", **options) -> Job:
         path = folder / f"{index}.png"
         cv2.imwrite(str(path), noise(index)[:, :, ::-1])
         item = Item(path, index % 2, view="face")
-        prepared.append(Prepared(item, path.name, sha256_of_file(path), (Square(8, 4, 32),)))
+        prepared.append(Prepared(index, item, path.name, sha256_of_file(path), 48 * 48, (Square(8, 4, 32),)))
     return Job(prepared, VICTIM, 0.5, make_attack(attack, 2.0, steps=2, **options), CPU)
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "images").iterdir())}
+
+
+def score_of(value: float | None) -> ItemScore:
+    return ItemScore(outcome=Outcome.SCORED, score=value)
 
 
 def craft(job: Job, folder: Path, overwrite: bool = False) -> SetFolder:
@@ -134,11 +142,63 @@ def test_faces_that_overlap_unsure_or_outside_are_left_alone():
     assert squares_of(picture, "face", None) == (Square(20, 0, 120),)
 
 
-@pytest.mark.parametrize(("n", "size", "expected"), [(0, 4, []), (4, 4, [4]), (9, 4, [4, 4, 1])])
-def test_chunks_cover_everything_once(n, size, expected):
-    found = chunks(n, size)
+@pytest.mark.parametrize(
+    ("areas", "expected"),
+    [([], []), ([1] * 4, [4]), ([1] * 9, [4, 4, 1]), ([5, 5, 1], [2, 1]), ([99, 1, 99, 9, 1], [1, 1, 1, 2])],
+)
+def test_chunks_cover_everything_once_and_bound_number_and_area(areas, expected):
+    found = chunks(areas, 4, 10)
     assert [len(part) for part in found] == expected
-    assert [place for part in found for place in part] == list(range(n))
+    assert [place for part in found for place in part] == list(range(len(areas)))
+
+
+def test_items_keep_their_place_whatever_they_are_called(tmp_path):
+    items = [job_of(tmp_path, n=2).prepared[k % 2].item for k in range(4)]
+    prepared = prepare(items, ["same.png"] * 4, [str(k) for k in range(4)], Reader(), None, QUIET)
+    assert [one.place for one in prepared] == [0, 1, 2, 3]
+    assert [one.area for one in prepared] == [48 * 48] * 4
+    job = Job([prepared[1], prepared[3]], VICTIM, 0.5, make_attack("fgsm", 2.0), CPU)
+    made = MadeSet("set", craft(job, tmp_path / "set"), job)
+    assert made.places.tolist() == [1, 3]
+    clean = [score_of(value) for value in (0.9, 0.1, 0.9, 0.9)]  # of places 1 and 3, both fakes, one is called real
+    assert set_part(made, clean, [score_of(0.1)] * 2).success_clean == 0.5
+
+
+def test_cells_of_a_set_are_no_formulas(tmp_path):
+    job = job_of(tmp_path, n=1)
+    hostile = {"generator": "=cmd|' /C calc'!A0", "dataset": "+1+1", "source": "'=kept", "identity": "@sum"}
+    extra = {"note": "-2+3", "yaw": "-0.5", "=name": "x"}
+    prepared = [replace(one, item=replace(one.item, **hostile, extra=extra)) for one in job.prepared]
+    job = replace(job, prepared=prepared)
+    made = MadeSet("set", craft(job, tmp_path / "set"), job)
+    made.folder.write_rows(rows_of_set(made, [score_of(0.5)]))
+    with (tmp_path / "set" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        header, row = csv.reader(file)
+    cells = dict(zip(header, row, strict=True))
+    assert cells.pop("yaw") == "-0.5"
+    assert not [cell for cell in [*cells, *cells.values()] if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert (cells["generator"], cells["source"]) == ("'=cmd|' /C calc'!A0", "'=kept")
+
+
+def test_a_picture_that_is_too_small_for_a_patch_is_left_out_of_that_set(tmp_path):
+    able = job_of(tmp_path, n=4).prepared
+    small = replace(able[1], squares=(Square(0, 0, 19),))  # 1 % of it: a single pixel
+    both = replace(able[2], squares=(Square(0, 0, 10), Square(12, 12, 20)))
+    able = [able[0], small, both, able[3]]
+    config = AttackConfig(attack=("patch", "fgsm"), steps=2)
+    attacks = [make_attack("patch", 1.0, steps=2), make_attack("fgsm", 2.0)]
+    sets, too_small = make_sets(config, tmp_path, able, [VICTIM], attacks, {"bright": 0.5}, CPU, Reader(), QUIET)
+    assert [(one.name, one.places.tolist()) for one in sets] == [
+        ("bright-patch-1", [0, 2, 3]),
+        ("bright-fgsm-2", [0, 1, 2, 3]),
+    ]
+    assert [(one.set, one.path, one.outcome) for one in too_small] == [("bright-patch-1", "1.png", "too_small")]
+    saved = read_image(sets[0].items[1].path)
+    assert np.array_equal(saved[:12], noise(2)[:12]) and not np.array_equal(saved, noise(2))
+    sets, too_small = make_sets(
+        config, tmp_path / "none", [small], [VICTIM], attacks[:1], {"bright": 0.5}, CPU, Reader(), QUIET
+    )
+    assert (sets, len(too_small), (tmp_path / "none").exists()) == ([], 1, False)
 
 
 def test_videos_are_refused_by_their_bytes(tmp_path, clip_writer):
@@ -179,7 +239,9 @@ def test_a_stopped_set_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatc
     journal = part.path / "crafted.jsonl"
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([*lines[:3], lines[3][:20]]))  # a crash in the middle of the fourth line
-    next(path for path in (part.path / "images").iterdir() if path.name == "1.png").write_bytes(b"cut")
+    for name in ("2.png", "3.png", "4.png"):  # a picture is written after its line
+        (part.path / "images" / name).unlink()
+    (part.path / "images" / "1.png").write_bytes(b"cut")
     attacked: list[int] = []
     original = crafting._attacked
     monkeypatch.setattr(
@@ -206,6 +268,69 @@ def test_another_recipe_replaces_the_set_and_a_foreign_folder_is_kept(tmp_path):
     assert (foreign / "mine.png").read_bytes() == b"mine"
 
 
+def test_files_of_others_in_a_folder_of_ours_are_kept(tmp_path):
+    made = craft(job_of(tmp_path, n=2), tmp_path / "set")
+    foreign = made.path / "images" / "4.png"
+    foreign.write_bytes(b"mine")
+    patch = made.path / "patch-fake-to-real.png"
+    with pytest.raises(UsageError, match=r"4\.png was not written by this tool"):
+        craft(job_of(tmp_path, n=5), made.path)
+    assert foreign.read_bytes() == b"mine"
+    craft(job_of(tmp_path, n=4), made.path)  # another name is not in its way
+    assert foreign.read_bytes() == b"mine"
+    patch.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"patch-fake-to-real\.png was not written"):
+        craft(job_of(tmp_path, n=2, attack="patch"), made.path)
+    assert patch.read_bytes() == b"mine"
+    craft(job_of(tmp_path, n=5), made.path, overwrite=True)
+    assert foreign.read_bytes() != b"mine"
+
+
+def test_a_picture_that_was_interrupted_is_ours(tmp_path, monkeypatch):
+    """Killed between a picture and whatever comes after it: the same command goes on."""
+    job, calls = job_of(tmp_path, n=3), []
+
+    def killed(path, data):
+        write_atomic(path, data)
+        calls.append(path)
+        if len(calls) == 3:  # the journal, and two pictures
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("eval.attack_sets.set_folder.write_atomic", killed)
+    with pytest.raises(KeyboardInterrupt):
+        craft(job, tmp_path / "set")
+    monkeypatch.undo()
+    assert len(list((tmp_path / "set" / "images").iterdir())) == 2
+    craft(job, tmp_path / "set")
+    craft(job, tmp_path / "whole")
+    assert bytes_in(tmp_path / "set") == bytes_in(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("link", ["set", "set/images"])
+def test_links_out_of_the_output_are_not_followed(tmp_path, link):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    output = tmp_path / "out"
+    (output / link).parent.mkdir(parents=True)
+    (output / link).symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="is a link to a folder outside"):
+        craft(job_of(tmp_path, n=1), output / "set", overwrite=True)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["images", "crafted.jsonl", "images/0.png"])
+def test_what_is_in_the_way_is_said_in_a_line(tmp_path, name):
+    """A file where a folder belongs, and the other way round."""
+    path = tmp_path / "set" / name
+    path.parent.mkdir(parents=True)
+    if name == "images":
+        path.write_text("a file")
+    else:
+        path.mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        craft(job_of(tmp_path, n=1), tmp_path / "set", overwrite=True)
+
+
 def test_a_journal_that_names_files_elsewhere_is_not_believed(tmp_path):
     victim_file = tmp_path / "precious.png"
     made = craft(job_of(tmp_path, n=1), tmp_path / "set")
@@ -213,8 +338,16 @@ def test_a_journal_that_names_files_elsewhere_is_not_believed(tmp_path):
     journal = made.path / "crafted.jsonl"
     entry = json.loads(journal.read_text().splitlines()[1]) | {"file": "../../precious.png"}
     journal.write_text(json.dumps({"recipe": "another"}) + "\n" + json.dumps(entry) + "\n")
-    craft(job_of(tmp_path, n=1), tmp_path / "set")
+    craft(job_of(tmp_path, n=1), tmp_path / "set", overwrite=True)
     assert victim_file.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("library", ["torch", "numpy", "opencv-python-headless"])
+def test_another_library_is_another_recipe(tmp_path, monkeypatch, library):
+    job = job_of(tmp_path, n=1)
+    before, versions = job.recipe_sha256, library_versions()
+    monkeypatch.setattr(crafting, "library_versions", lambda: versions | {library: "0.1"})
+    assert job.recipe_sha256 != before
 
 
 def test_recipes_differ_by_everything_that_pixels_depend_on(tmp_path):
@@ -261,13 +394,39 @@ def test_victims_say_what_a_scan_says(shipped):
         victim = load_victim(name, *shipped, CPU)
         x = to_batch([crop]).requires_grad_(True)
         value = victim.logits(x)
-        if victim.left_out:
-            pytest.skip("this set of weights fuses a detector without gradient")
-        assert value.item() == pytest.approx(float(expected[name][0]), abs=2e-3)
+        total = value.item() + float(victim.left_out_logits([crop])[0])
+        assert total == pytest.approx(float(expected[name][0]), abs=2e-3)
         (gradient,) = torch.autograd.grad(value.sum(), x)
         assert float(gradient.abs().max()) > 0
     weights = shipped[0].calibrations["default"].coefficients
     assert parts_of("default", shipped[0]) == {name for name, weight in weights.items() if weight}
+
+
+def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(shipped):
+    model_set, folder = shipped
+    fusion = Calibration(coefficients={"cnn": 0.7, "spectrum": 0.4}, intercept=-0.3)
+    model_set = model_set.model_copy(update={"calibrations": {**model_set.calibrations, "default": fusion}})
+    crops = [cv2.GaussianBlur(noise(k, 150, 150), (0, 0), 2) for k in range(2)]
+    expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(crops)["default"]
+    victim = load_victim("default", model_set, folder, CPU)
+    assert (victim.members, victim.left_out) == (("cnn",), ("spectrum",))
+    rest = victim.left_out_logits(crops)
+    assert np.abs(rest).min() > 0.01
+    with torch.no_grad():
+        total = victim.logits(to_batch(crops)).numpy() + rest
+    assert total == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "patch"])
+def test_success_in_memory_counts_what_is_left_out(tmp_path, attack):
+    """Alone, the part with a gradient would be on the wrong side for every picture; with the rest it is for none."""
+    job = job_of(tmp_path, n=4, attack=attack)
+    rest = {0: -1e4, 1: 1e4}  # all say the truth, loudly
+    labels = [one.item.label for one in job.prepared]
+    clean = {noise(k)[4:36, 8:40].tobytes(): rest[label] for k, label in enumerate(labels)}
+    victim = replace(VICTIM, left_out_logits=lambda crops: np.array([clean[crop.tobytes()] for crop in crops]))
+    made = craft(replace(job, victim=victim), tmp_path / "set")
+    assert [entry.score_before > 0.5 for _, entry in sorted(made.entries.items())] == [label == 1 for label in labels]
 
 
 @pytest.mark.parametrize("name", ["spectrum", "mine.py"])

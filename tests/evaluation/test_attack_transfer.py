@@ -99,6 +99,17 @@ def test_clustered_share_draws_clusters_and_not_rows():
     assert apart == clustered_share(hits, np.arange(20), 500, 0)
 
 
+@pytest.mark.parametrize("hit", [False, True])
+def test_shares_of_none_and_of_all_have_an_interval_with_a_width(hit):
+    """Wilson's for as many trials as there are clusters: 0 of 10 is [0, 0.2775] (Newcombe 1998, by the formula)."""
+    found = clustered_share(np.full(40, hit), np.repeat(np.arange(10), 4), 200, 0)
+    low, high = (found.low, found.high) if not hit else (1 - found.high, 1 - found.low)
+    assert found.value == float(hit)
+    assert (low, high) == (pytest.approx(0.0, abs=1e-9), pytest.approx(0.2775, abs=1e-4))
+    one = clustered_share(np.array([True, False, True, True]), np.zeros(4), 200, 0)  # a single cluster says little
+    assert one.value == 0.75 and one.high - one.low > 0.5
+
+
 def test_clustered_share_repeats_rows_as_a_plain_bootstrap_does():
     rng = rng_for(3, 1)
     hits, clusters = rng.integers(0, 2, 30).astype(bool), rng.integers(0, 8, 30)

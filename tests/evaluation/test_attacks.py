@@ -24,7 +24,7 @@ from eval.attacks import (
     rms_change,
     train_patch,
 )
-from eval.attacks.pictures import to_batch
+from eval.attacks.pictures import BATCH, batches_by_size, to_batch
 from eval.attacks.transforms import resize_and_restore, straight_through_jpeg
 from forensics.common.errors import DetectorError, UsageError
 from forensics.common.seeds import rng_for
@@ -294,6 +294,32 @@ def test_batch_size_and_order_do_not_matter(name):
     for a, b, c in zip(together, alone, turned, strict=True):
         assert np.array_equal(a.pixels, b.pixels)
         assert np.array_equal(a.pixels, c.pixels)
+
+
+def test_each_picture_may_have_a_threshold_of_its_own():
+    """A robust attack pulls hardest by what is not over its threshold yet: the thresholds decide the way."""
+    weights = torch.from_numpy(rng_for(3, 1).normal(size=(3, 32, 32)).astype(np.float32))
+
+    def curved(x: torch.Tensor) -> torch.Tensor:
+        return 20 * (((x * weights) ** 2).mean((1, 2, 3)) - (x * weights).mean((1, 2, 3)))
+
+    pictures, labels = fresh_pictures(3, 32)
+    attack = make_attack("pgd-robust", 4.0, steps=3)
+    thresholds = [-20.0, 5.0, 20.0]
+    together = craft_pictures(curved, pictures, labels, range(3), attack, thresholds)
+    for i, threshold in enumerate(thresholds):
+        (alone,) = craft_pictures(curved, pictures[i : i + 1], labels[i : i + 1], [i], attack, threshold)
+        assert np.array_equal(alone.pixels, together[i].pixels)
+    others = craft_pictures(curved, pictures, labels, range(3), attack, thresholds[::-1])
+    assert not all(np.array_equal(a.pixels, b.pixels) for a, b in zip(others, together, strict=True))
+
+
+@pytest.mark.parametrize(("side", "expected"), [(512, [16, 4]), (1024, [4] * 5), (3000, [1] * 20)])
+def test_batches_of_large_pictures_are_small(side, expected):
+    picture = np.broadcast_to(np.uint8(0), (side, side, 3))
+    found = list(batches_by_size([picture] * 20, BATCH))
+    assert [len(indices) for indices in found] == expected
+    assert [index for indices in found for index in indices] == list(range(20))
 
 
 def test_sizes_are_mixed_and_order_is_kept(network):

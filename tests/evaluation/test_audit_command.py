@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from eval.audit import shortcuts
-from eval.audit.schema import AuditReport
+from eval.audit.markdown import _examples_section
+from eval.audit.schema import AuditReport, Example, ItemRef, LeakageFinding
+from eval.report.markdown import markdown_text
 from forensics.cli import cli
 from forensics.common.errors import UsageError
 from forensics.common.manifest import Item, write_manifest
@@ -86,6 +88,19 @@ def test_shortcuts_fail_too_and_two_runs_write_the_same_bytes(tmp_path, few_tree
     assert "<b>" not in page.replace("\\<b\\>", "")
     again = bench_audit(manifest, "-o", tmp_path / "out0", "-q", "--seed", 1)
     assert again.return_value == 0  # a folder of ours is updated
+
+
+def test_file_names_of_an_audit_are_text():
+    name = "_x_ https://a.b @team &lt;b&gt; [l](m)"
+    example = Example(
+        what=name, items=[ItemRef(path=name, label=1, split=name, data_set="")], n_items=1, correlation=None
+    )
+    finding = LeakageFinding(
+        check="sources", title="sources", is_leakage=True, outcome="found", reason="", n=1, n_items=1, between={},
+        examples=[example],
+    )  # fmt: skip
+    line = _examples_section(finding).splitlines()[-1]
+    assert line == f"- {markdown_text(name)}: {markdown_text(name)} (fake, {markdown_text(name)})"
 
 
 def test_several_data_sets_and_all_of_them_together(tmp_path, few_trees):

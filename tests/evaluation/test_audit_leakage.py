@@ -168,6 +168,47 @@ def test_files_of_two_data_sets_without_splits(clean, tmp_path):
     assert alone["near_duplicates_across_splits"].outcome == "not tested"
 
 
+def test_items_without_a_split_are_compared_with_those_that_have_one(clean, tmp_path):
+    pixels = cv2.imread(str(clean[1].path))
+    unsplit = [
+        replace(
+            clean[0], path=Path(shutil.copy(clean[0].path, tmp_path / "copy.jpg")), split="", source="", identity=""
+        ),
+        replace(clean[1], path=drawn(tmp_path / "anew.jpg", pixels, 40), split="", source="", identity=""),
+        replace(clean[6], path=drawn(tmp_path / "own.jpg", scene(70)), split="", identity=""),
+    ]
+    findings = findings_of(rows_of([*clean, *unsplit], tmp_path))
+    assert {check: findings[check].between for check in found_in(findings)} == {
+        "same_file_across_splits": {"no split in data | train": 1},
+        "near_duplicates_across_splits": {"no split in data | train": 1},
+        "same_source_across_splits": {"no split in data | test": 1},
+    }
+    assert [ref.split for ref in findings["same_file_across_splits"].examples[0].items] == ["", "train"]
+    harmless = [replace(clean[6], path=drawn(tmp_path / "own.jpg", scene(70)), split="", source="s9", identity="")]
+    assert found_in(findings_of(rows_of([*clean, *harmless], tmp_path))) == set()
+
+
+def test_equal_pairs_are_counted_and_the_first_by_name_are_shown(clean, tmp_path, monkeypatch):
+    """Every pair of two sides is alike; what is shown does not depend on how many are compared at a time."""
+    rows = rows_of([*clean, *clean, *clean], tmp_path)
+    rows = [
+        replace(
+            row,
+            shown=f"{(7 * k) % len(rows):02d}",
+            side="train" if k % 3 else "test",
+            traits=replace(row.traits, thumbnail=rows[0].traits.thumbnail, sha256=str(k)),
+        )
+        for k, row in enumerate(rows)
+    ]
+    pairs = [(a.shown, b.shown) for a in rows for b in rows if (a.side, b.side) == ("test", "train")]
+    for batch in (5, 4096):
+        monkeypatch.setattr("eval.audit.leakage.PAIR_BATCH", batch)
+        near = findings_of(rows)["near_duplicates_across_splits"]
+        assert (near.n, near.n_items, near.between) == (8 * 16, 24, {"test | train": 8 * 16})
+        shown = [tuple(item.path for item in example.items) for example in near.examples]
+        assert shown == sorted(pairs)[:MAX_EXAMPLES]
+
+
 def test_unreadable_files_are_listed_and_the_rest_is_audited(clean, tmp_path):
     (tmp_path / "text.jpg").write_text("not a picture")
     broken = [

@@ -171,3 +171,36 @@ def test_rate_of_zero_has_an_upper_bound() -> None:
     assert block.fpr == 0.0
     assert block.intervals["fpr"] == pytest.approx((0.0, 0.2775), abs=1e-3)  # Wilson 1927, z = 1.96
     assert block.intervals["accuracy"][0] == pytest.approx(0.839, abs=1e-3)
+
+
+def test_one_identity_has_no_interval() -> None:
+    rows = [ScoreRow(f"{i}", i % 2, i / 20, identity="p") for i in range(20)]
+    block = detector_part(rows, JUDGING, "a test", "", "given").overall
+    assert block.auc is not None
+    assert block.auc_low is None
+    assert "auc_low" in block.undefined
+    assert "eer" not in block.intervals
+
+
+def test_compressions_of_a_recording_are_one_cluster() -> None:
+    rows = [
+        ScoreRow(f"{c}/{i}", i % 2, 0.5, dataset=f"ffpp-{c}", source=f"s{i}") for c in ("c23", "c40") for i in range(4)
+    ]
+    assert len(set(columns_of(rows).clusters)) == 4
+
+
+def test_videos_that_a_foreign_table_calls_alike_stay_apart() -> None:
+    rows = [
+        ScoreRow(f"{method}/{frame}", int(method != "original"), 0.5, generator=method, video="000")
+        for method in ("original", "deepfakes", "faceswap")
+        for frame in range(2)
+    ]
+    video = detector_part(rows, JUDGING, "a test", "", "given").by_level["video"]
+    assert (video.n_real, video.n_fake) == (1, 2)
+
+
+def test_partial_scores_are_counted() -> None:
+    rows = [ScoreRow("a", 0, 0.1), ScoreRow("b", 1, 0.9)]
+    part = detector_part(rows, JUDGING, "a test", "", "given", partial=[True, False])
+    assert part.coverage.n_partial == 1
+    assert part.coverage_by_dataset["unnamed"].n_partial == 1

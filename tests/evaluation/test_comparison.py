@@ -12,6 +12,7 @@ from eval.blocks import columns_of
 from eval.cli.compare import command
 from eval.comparison import compare_files, families_of_rows, pair_rows, read_columns
 from eval.report.comparison import Comparison, render_comparison
+from eval.report.markdown import markdown_text
 from eval.score_table import ScoreRow, write_scores
 from eval.statistics import delong_test, holm, paired_bootstrap_difference
 from forensics.common.errors import UsageError
@@ -237,6 +238,8 @@ def test_names_from_data_stay_text_in_markdown_and_terminal(tmp_path):
     text = render_comparison(compare_files([file], 100, 0, SILENT))
     assert "<script>" not in text
     assert "\x1b" not in text
+    shown = markdown_text(evil)
+    assert f"## {shown} (a) against " in text or f" against {shown} (b)" in text  # escaped once
     assert all(line.count("|") - line.count("\\|") == 12 for line in text.splitlines() if line.startswith("|"))
     assert "\x1b" not in CliRunner().invoke(command, [str(file), "--draws", "100"], standalone_mode=False).output
 

@@ -1,6 +1,7 @@
 """Which layout a path has, and manifests."""
 
 import json
+from pathlib import Path
 
 import pytest
 from dataset_trees import plant
@@ -162,3 +163,45 @@ def test_the_development_data_load(data_folder):
         found = load_dataset(data_folder / name)
         assert len(found.items) == len(read_manifest(data_folder / name / "manifest.csv"))
         assert found.notes == ()
+
+
+# Longer than a name may be; longer than a path may be; half of a character; nothing that a path may hold.
+NO_FILES = ["a" * 300 + ".png", "a/" * 3000 + "b.png", "\ud800.png", "\udfff/b.png", "a\0b.png"]
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_data_set_of_an_impossible_name_is_not_there(name):
+    with pytest.raises(UsageError, match="no such file or folder"):
+        load_dataset(Path(name))
+
+
+@pytest.mark.parametrize("name", [NO_FILES[0], NO_FILES[1], NO_FILES[4]])
+def test_a_manifest_s_rows_of_impossible_names_are_not_there(tmp_path, name):
+    (plant(tmp_path, "a.png") / "manifest.csv").write_text(f"path,label\na.png,0\n{name},1\n")
+    assert "1 of 2 files of the manifest not here" in load_dataset(tmp_path).notes
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_list_s_entries_of_impossible_names_are_not_there(tmp_path, name):
+    root = _tree(tmp_path, "deepfakebench")
+    frames = [f"sets/a/b/frames/{name}", "sets/a/b/frames/v/0.png"]
+    content = {"X": {"X_Fake": {"test": {"v": {"label": "X_Fake", "frames": frames}}}}}
+    (root / "dataset_json" / "X.json").write_text(json.dumps(content))
+    if "\0" in name:
+        with pytest.raises(ManifestError, match="outside"):
+            load_dataset(root)
+        return
+    assert len(load_dataset(root).items) == 1
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_challenge_s_entries_of_impossible_names_are_typed(tmp_path, name):
+    root = _tree(tmp_path, "dfdc")
+    content = {**LISTS["dfdc"][1], name: {"label": "FAKE"}}
+    (root / "dfdc_train_part_0" / "metadata.json").write_text(json.dumps(content))
+    try:
+        found = load_dataset(root)
+    except ManifestError as error:
+        assert "outside" in error.message or "no name" in error.message
+    else:
+        assert len(found.items) == 2

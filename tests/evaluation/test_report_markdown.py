@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 from report_results import HOSTILE, make_block, make_coverage, make_detector, make_results
 
-from eval.report.markdown import markdown_table, markdown_text, render_markdown
+from eval.report.markdown import bullets, markdown_table, markdown_text, render_markdown
 from eval.report.tables import Cell, Row, Table
 from eval.results import Results
 
@@ -177,6 +177,21 @@ def test_every_inline_of_a_hostile_report_is_text() -> None:
     assert types <= {"text", "text_special", "softbreak", "html_inline", "code_inline", "strong_open", "strong_close"}
 
 
+def test_names_in_cautions_are_text() -> None:
+    few = make_detector(by_generator={HOSTILE: make_block(n_clusters=3)})
+    text = render_markdown(make_results({"alpha": few}, (HOSTILE,)))
+    (line,) = [line for line in text.splitlines() if line.startswith("- Few independent groups")]
+    assert f"the intervals of {markdown_text(HOSTILE)} (3)" in line
+
+
+@pytest.mark.parametrize("name", ["# x", "## x", "- x", "+ x", "1. x", "12) x", "* x", "> x"])
+def test_a_name_begins_no_heading_and_no_list(name: str) -> None:
+    types = [token.type for token in PARSER.parse(bullets([markdown_text(name)]))]
+    assert types.count("list_item_open") == 1
+    assert not {"heading_open", "blockquote_open"} & set(types)
+    assert [token.content for token in PARSER.parse(markdown_text(name)) if token.type == "inline"]
+
+
 def test_no_bare_address_mention_or_issue_is_left() -> None:
     assert (
         markdown_text("https://a.b www.c.d @team #12 a_b.c")
@@ -187,3 +202,12 @@ def test_no_bare_address_mention_or_issue_is_left() -> None:
 def test_same_results_same_text() -> None:
     first = render_markdown(make_results())
     assert render_markdown(Results.model_validate_json(make_results().to_json())) == first
+
+
+def test_inputs_read_in_part_are_said() -> None:
+    results = make_results()
+    name, part = next(iter(results.detectors.items()))
+    changed = part.model_copy(update={"coverage": make_coverage(n_partial=3)})
+    text = render_markdown(results.model_copy(update={"detectors": {**results.detectors, name: changed}}))
+    assert "3 inputs are damaged or cut off" in text
+    assert "damaged or cut off" not in render_markdown(results)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from testset_drawings import Drawn, build, bytes_of, draw, items_of
 from eval.testsets.verify import verify_testset
 from forensics.common.errors import ForensicsError, ManifestError, UsageError
 from forensics.common.files import sha256_of_file
+from forensics.common.manifest import write_manifest
 from forensics.common.progress import Progress
 from forensics.media.traits import read_traits
 
@@ -436,6 +438,34 @@ def test_another_recipe_needs_another_folder_or_overwrite(tmp_path, faces):
     assert bytes_of(tmp_path / "set") == bytes_of(tmp_path / "new"), "nothing of the first set is left"
 
 
+def test_the_record_names_the_libraries_that_bytes_depend_on(tmp_path, faces):
+    data = faces.write()
+    environment = build(tmp_path / "set", [data], [data]).record.environment
+    assert {"numpy", "opencv-python-headless", "pillow", "scikit-learn"} <= set(environment)
+    assert "missing" not in environment.values()
+
+
+@pytest.mark.parametrize("where", ["manifest in the set", "pictures in the set", "links into the set"])
+def test_a_set_is_not_made_from_what_it_replaces(tmp_path, faces, where):
+    data = faces.write()
+    output = tmp_path / "set"
+    build(output, [data], [data])
+    own = output / "manifest.csv"
+    if where == "links into the set":
+        own = tmp_path / "links" / "manifest.csv"
+        own.parent.mkdir()
+        for item in items_of(output):
+            (own.parent / item.path.name).symlink_to(item.path)
+        write_manifest(own, [replace(item, path=own.parent / item.path.name) for item in items_of(output)])
+    if where == "pictures in the set":
+        own = tmp_path / "beside.csv"
+        write_manifest(own, items_of(output))
+    before = bytes_of(output)
+    with pytest.raises(UsageError, match="lies in --output"):
+        build(output, [str(own)], [str(own)], per_family=2, overwrite=True)
+    assert bytes_of(output) == before
+
+
 def test_a_recipe_that_fails_leaves_the_folder_free_for_the_next(tmp_path, faces):
     data = faces.write()
     with pytest.raises(UsageError, match="no balanced set"):
@@ -559,7 +589,7 @@ def test_the_datasheet_answers_from_what_is_known(tmp_path, faces):
               "Uses", "Distribution", "Maintenance"]  # fmt: skip
     assert [line.removeprefix("## ") for line in sheet.splitlines() if line.startswith("## ")] == titles
     for text in (
-        "# Datasheet: Faces & fakes", "| test | fake | gan | picture | 6 | 6 |", "test: 6 real, 6 fake: balanced", "CC0.",
+        "# Datasheet: Faces \\& fakes", "| test | fake | gan | picture | 6 | 6 |", "test: 6 real, 6 fake: balanced", "CC0.",
         "Weak shortcuts (colour).", "colour: AUC 0.66", "`jpeg:50`", "Unknown: see the sources.",
     ):  # fmt: skip
         assert text in sheet

@@ -2,14 +2,17 @@
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from forensics.common.errors import MediaError
 from forensics.common.outcomes import Outcome
+from forensics.media import image
 from forensics.media.image import EXIF_ORIENTATION, decode_image, read_image
 from forensics.media.sniff import HEAD_BYTES, sniff
 from forensics.media.types import MediaLimits
@@ -114,6 +117,43 @@ def test_truncated_jpeg_gives_its_upper_part_and_the_error(portrait):
     assert summary.errors
     assert np.array_equal(pixels[:128], whole[:128])
     assert not np.array_equal(pixels[-64:], whole[-64:])
+
+
+def test_a_tolerant_pass_runs_alone(portrait, monkeypatch):
+    """A damaged file is held in its tolerant pass until another one is decoded, or cannot go on."""
+    halves = [encode(part, "JPEG", quality=95) for part in (portrait, portrait[::-1])]
+    held, other = (data[: len(data) // 2] for data in halves)
+    expected = [decode(data) for data in (held, other)]
+    is_held, may_go_on, original = threading.Event(), threading.Event(), image._open
+
+    def held_open(data, image_format):
+        picture = original(data, image_format)
+        if data == held and ImageFile.LOAD_TRUNCATED_IMAGES:
+            is_held.set()
+            may_go_on.wait(60)
+        return picture
+
+    monkeypatch.setattr(image, "_open", held_open)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(decode, held)
+        assert is_held.wait(60)
+        second = pool.submit(decode, other)
+        wait([second], timeout=0.3)
+        may_go_on.set()
+        for future, (_, pixels, summary) in zip((first, second), expected, strict=True):
+            assert np.array_equal(future.result()[1], pixels)
+            assert future.result()[2] == summary
+
+
+def test_many_threads_see_what_one_sees(portrait):
+    whole = [encode(portrait[k : k + 96], "JPEG") for k in range(0, 240, 10)]
+    files = [data[: len(data) // 2] if k % 3 == 0 else data for k, data in enumerate(whole)]
+    alone = [decode(data) for data in files]
+    with ThreadPoolExecutor(6) as pool:
+        beside = list(pool.map(decode, files * 4))
+    for (_, pixels, summary), (_, one_pixels, one_summary) in zip(beside, alone * 4, strict=True):
+        assert summary == one_summary
+        assert np.array_equal(pixels, one_pixels)
 
 
 @pytest.mark.parametrize("side", [9_000, 50_000, 2_000_000])

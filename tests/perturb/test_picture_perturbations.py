@@ -1,5 +1,7 @@
 """What pictures meet on their way: deterministic, size-keeping, and as strong as asked for."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from forensics.common.seeds import rng_for
 from forensics.perturb import add_noise, blur, jpeg, resize_and_restore, shift_colour
+from forensics.perturb import picture as picture_module
 
 
 def error(a: np.ndarray, b: np.ndarray) -> float:
@@ -102,6 +105,41 @@ def test_noise_has_the_asked_deviation_and_depends_on_its_generator_only():
     assert np.array_equal(noisy, add_noise(grey, 5.0, rng_for(1)))
     assert not np.array_equal(noisy, add_noise(grey, 5.0, rng_for(2)))
     assert np.array_equal(add_noise(grey, 0.0, rng_for(1)), grey)
+
+
+# One block, a last one that is not full, one row in a block, and a picture without rows.
+@pytest.mark.parametrize(("shape", "block"), [((40, 30), 1 << 20), ((41, 33), 1000), ((5, 64), 3), ((0, 7), 10)])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_blocks_of_rows_give_what_the_whole_picture_gives(monkeypatch, shape, block, flipped):
+    monkeypatch.setattr(picture_module, "BLOCK_VALUES", block)
+    picture = rng_for(5).integers(0, 256, (*shape, 3), np.uint8)
+    picture = picture[:, ::-1] if flipped else picture
+    noise = rng_for(1).normal(0.0, 7.5, picture.shape).astype(np.float32)
+    rng = rng_for(1)
+    assert np.array_equal(add_noise(picture, 7.5, rng), np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8))
+    used_up = rng_for(1)
+    used_up.normal(0.0, 7.5, picture.shape)
+    assert rng.random() == used_up.random()
+    for gamma in (1.0, 0.8):
+        values = (picture.astype(np.float32) - 127.5) * 1.2 + 127.5 + 4.0
+        luma = (values @ np.array([0.299, 0.587, 0.114], np.float32))[:, :, None]
+        values = np.clip(luma + (values - luma) * 0.7, 0, 255)
+        values = values if gamma == 1.0 else 255.0 * (values / 255.0) ** gamma
+        assert np.array_equal(shift_colour(picture, 1.2, 4.0, 0.7, gamma), np.rint(values).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda p: add_noise(p, 4.0, rng_for(1)), lambda p: shift_colour(p, 1.1, 5, 0.8, 1.1)]
+)
+def test_a_large_picture_takes_little_memory_beside_it(change):
+    picture = np.zeros((3000, 2000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        change(picture)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < picture.nbytes + 40 * picture_module.BLOCK_VALUES
 
 
 def test_noise_is_clipped_and_does_not_wrap_around():

@@ -1,9 +1,9 @@
 """The training loop on a tiny network: the same seed gives the same weights, and so does a run that was stopped."""
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from forensics.training import loop
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
 from forensics.training.heads import Head, heads_of
-from forensics.training.loop import CnnTrainer, EpochDataset, one_cycle, score_crops
+from forensics.training.loop import CnnTrainer, EpochDataset, one_cycle, run_fingerprint, score_crops
 
 CPU = torch.device("cpu")
 # 16 crops in batches of 4, two epochs: eight steps.
@@ -153,7 +153,7 @@ def test_a_published_network_is_trained_and_resumed_by_the_same_loop(crops, tmp_
     assert_same(train(crops, tmp_path / "stopped", config, name="meso4").average, expected.average)
 
 
-# What runs were saved under before there were other networks: they must resume.
+# What a run is recognised by: a change of this makes every unfinished run begin anew.
 FINGERPRINTS = {
     "cnn": ["cnn", "whole", 160, 4, 0.0003, 0.3, 3.0, None],
     "texture": ["texture", "tile", 128, 8, 0.0003, 1.0, 3.0, 600],
@@ -161,18 +161,47 @@ FINGERPRINTS = {
 
 
 @pytest.mark.parametrize("name", FINGERPRINTS)
-def test_runs_of_earlier_versions_are_recognised(crops, name):
+def test_a_run_is_recognised_by_its_options_and_the_content_of_its_crops(crops, name):
     config = TrainConfig(detectors=("cnn", "texture", "meso4"), meso_epochs=3)
-    trainer = SimpleNamespace(_head=head_of(config, name), _config=config)
-    fields = json.dumps([*FINGERPRINTS[name], "tf_efficientnet_lite0", "lite0", 32, 0.05, 0.998, 0])
-    rows = "\n".join(f"tiny|{i}.png|{i % 2}" for i in range(16))
-    assert CnnTrainer._fingerprint(trainer, crops) == sha256_of_text(fields + rows)
+    rows = [["tiny", f"{i}.png", i % 2] for i in range(16)]
+    places = np.array([[i * 48 * 48 * 3 for i in range(16)], [48] * 16], np.int64)
+    content = hashlib.sha256(json.dumps(rows).encode() + places.tobytes() + crops.pixels.tobytes()).hexdigest()
+    fields = [*FINGERPRINTS[name], "tf_efficientnet_lite0", "lite0", 32, 0.05, 0.998, 0, content]
+    assert run_fingerprint(config, head_of(config, name), crops) == sha256_of_text(json.dumps(fields))
+
+
+def test_other_pictures_of_the_same_names_do_not_take_over_a_folder(crops, whole):
+    pixels = crops.pixels.copy()
+    pixels[-1] ^= 1
+    with pytest.raises(UsageError, match="earlier version, or with other options or other data"):
+        train(Crops(crops.items, crops.offsets, crops.sides, pixels, {}), whole._folder)
+
+
+def test_other_weights_in_the_file_of_the_start_are_another_run(crops, whole, tmp_path):
+    file = tmp_path / "start.safetensors"
+    config = CONFIG.model_copy(update={"init": str(file), "epochs": 1})
+    state = {name: value.clone().contiguous() for name, value in whole.network.backbone.state_dict().items()}
+    save_file(state, file)
+    train(crops, tmp_path / "run", config)
+    state["conv_stem.weight"] += 1
+    save_file(state, file)
+    with pytest.raises(UsageError, match="other data"):
+        train(crops, tmp_path / "run", config)
+
+
+def test_pixels_are_hashed_once_and_from_the_file_as_from_memory(crops, tmp_path):
+    crops.pixels.tofile(tmp_path / "crops.bin")
+    mapped = np.memmap(tmp_path / "crops.bin", np.uint8, "r")
+    copied = Crops(crops.items, crops.offsets, crops.sides, mapped, {})
+    assert copied.sha256 == crops.sha256
+    assert copied.sha256 is copied.sha256
+    assert Crops(crops.items, crops.offsets[::-1], crops.sides, mapped, {}).sha256 != crops.sha256
 
 
 def test_what_concerns_other_networks_does_not_hinder_resuming(crops):
     def fingerprint(name: str, **changes: object) -> str:
         config = TrainConfig(detectors=("cnn", "meso4"), **changes)
-        return CnnTrainer._fingerprint(SimpleNamespace(_head=head_of(config, name), _config=config), crops)
+        return run_fingerprint(config, head_of(config, name), crops)
 
     assert fingerprint("meso4") == fingerprint("meso4", backbone="test_resnet", init="none", epochs=9)
     assert fingerprint("meso4") != fingerprint("meso4", meso_epochs=7)

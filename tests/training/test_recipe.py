@@ -1,6 +1,7 @@
 """From a manifest to weights that scan: crops, training, calibration, figures, on two dozen small pictures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from forensics.common.errors import ManifestError, WeightsError
+from forensics.common.errors import ManifestError, UsageError, WeightsError
 from forensics.common.manifest import Item
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
@@ -17,10 +18,12 @@ from forensics.config import ScanConfig
 from forensics.detectors.model_set import load_model_set
 from forensics.faces.canonical import REFERENCE_LANDMARKS
 from forensics.faces.types import Face
+from forensics.report import store
 from forensics.scan import Scanner
+from forensics.training import recipe
 from forensics.training.config import TrainConfig
 from forensics.training.crops import load_crops
-from forensics.training.recipe import run_recipe
+from forensics.training.recipe import run_folder, run_recipe
 
 CONFIG = TrainConfig(
     backbone="test_efficientnet", init="none", input_px=64, epochs=1, batch_size=4, workers=0, precision="float32",
@@ -135,6 +138,103 @@ def test_the_folder_scans(weights, items):
 def test_a_split_that_is_missing_is_a_typed_error(items, tmp_path, missing):
     with pytest.raises(ManifestError, match="split train and of split dev"):
         run_recipe(CONFIG, [i for i in items if i.split != missing], tmp_path, "x", Progress(quiet=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_groups_for_a_baseline_are_noticed_before_anything_is_trained(items, tmp_path, monkeypatch):
+    alike = [replace(item, source="one", identity="") for item in items]
+    with pytest.raises(ManifestError, match="too few real or fake groups"):
+        run_recipe(CONFIG, alike, tmp_path, "x", Progress(quiet=True))
+    assert not list(tmp_path.iterdir())
+    # Enough in the manifest, too few of which a face was found.
+    some = [item for item in items if item.split == "train"][:4] + [item for item in items if item.split == "dev"]
+    one_crop = load_crops(some[:2], tmp_path / "crops", Fixed(), Progress(quiet=True))
+    monkeypatch.setattr(recipe, "load_crops", lambda *_: one_crop)
+    monkeypatch.setattr(recipe, "_train", not_reached)
+    with pytest.raises(ManifestError, match="too few real or fake groups"):
+        run_recipe(CONFIG, some, tmp_path / "run", "x", Progress(quiet=True))
+
+
+def not_reached(*_arguments: object) -> None:
+    raise AssertionError("trained all the same")
+
+
+# --- whose folder it is -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.json", "metrics.json", "card.md", "cnn.safetensors", "crops/a"])
+def test_somebody_else_s_file_is_not_replaced(items, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="was not written by this tool") as caught:
+        run_recipe(CONFIG, items, tmp_path, "x", Progress(quiet=True))
+    assert "--overwrite" in caught.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / name).read_text() == "{}"
+    assert run_folder(CONFIG, tmp_path, overwrite=True).folder == tmp_path
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_an_output_that_cannot_be_a_folder_is_a_typed_error(items, tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="--output"):
+        run_recipe(CONFIG, items, tmp_path / place, "x", Progress(quiet=True))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_a_typed_error(items, tmp_path, monkeypatch):
+    def refuse(path: Path, _content: bytes | str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(store, "write_atomic", refuse)
+    with pytest.raises(UsageError, match="cannot be written: Permission denied"):
+        run_recipe(CONFIG, items, tmp_path, "x", Progress(quiet=True))
+
+
+def test_a_file_in_place_of_a_folder_is_refused_even_with_overwrite(tmp_path):
+    (tmp_path / "crops").write_text("mine")
+    with pytest.raises(UsageError, match="crops is not a folder"):
+        run_folder(CONFIG, tmp_path, overwrite=True)
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    (tmp_path / "cnn").mkdir()
+    (tmp_path / "cnn" / "state.pt").write_bytes(b"state")
+    (tmp_path / "config.json").write_text(CONFIG.model_dump_json(exclude={"detectors", "meso_epochs"}))
+    run_folder(CONFIG, tmp_path, overwrite=False)
+    run_folder(CONFIG, tmp_path, overwrite=False)  # by its list of files from now on
+    (tmp_path / "meso4").mkdir()
+    with pytest.raises(UsageError, match="meso4 was not written"):
+        run_folder(CONFIG.model_copy(update={"detectors": ("meso4",)}), tmp_path, overwrite=False)
+
+
+def test_what_is_not_calibrated_yet_is_no_set_of_weights(items, tmp_path, monkeypatch):
+    """The run is stopped while test pictures are scored: the folder does not scan, and a second call finishes it."""
+    config = CONFIG.model_copy(update={"detectors": ("cnn",)})
+    score = recipe.score_items
+    folders = []
+
+    def score_or_stop(some: list[Item], folder: Path, *others: object):
+        folders.append(folder)
+        assert load_model_set(folder)[0].operating_points
+        assert not (tmp_path / "model.json").exists()
+        if some[0].split == "test":
+            raise KeyboardInterrupt
+        return score(some, folder, *others)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recipe, "score_items", score_or_stop)
+        run_recipe(config, items, tmp_path, "x", Progress(quiet=True))
+    assert len(folders) == 2
+    assert not (tmp_path / "model.json").exists()
+    assert not any(folder.exists() for folder in folders)
+    run_recipe(config, items, tmp_path, "x", Progress(quiet=True))
+    model_set, _ = load_model_set(tmp_path)
+    assert all("pictures)" in point.test_set for point in model_set.operating_points.values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "card.md", "cnn", "cnn.safetensors", "config.json", "crops", "forensics-run.json", "metrics.json", "model.json",
+    ]  # fmt: skip
 
 
 # --- crops --------------------------------------------------------------------------------------------------------
