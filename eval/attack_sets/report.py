@@ -141,11 +141,14 @@ def _row(name: str, cells: list[CellPart], read: ReadFigure, is_share: bool) -> 
 
 
 def _cell(figure: Figure, is_share: bool) -> Cell:
-    if figure.value is None or figure.low is None or figure.high is None:
+    if figure.value is None:
         return Cell(ABSENT)
+    text = percent(figure.value) if is_share else f"{figure.value:.3f}"
+    if figure.low is None or figure.high is None:
+        return Cell(text)
     if is_share:
-        return Cell(percent(figure.value), f"[{100 * figure.low:.1f}, {100 * figure.high:.1f}]")
-    return Cell(f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]")
+        return Cell(text, f"[{100 * figure.low:.1f}, {100 * figure.high:.1f}]")
+    return Cell(text, f"[{figure.low:.3f}, {figure.high:.3f}]")
 
 
 def _span(counts: list[int]) -> str:

@@ -45,7 +45,7 @@ class SetPart(Part):
 
 
 class Figure(Part):
-    """A figure with its 95 % interval; all null where it is undefined."""
+    """A figure with its 95 % interval; all null where it is undefined, the interval where every draw gives the same."""
 
     value: float | None
     low: float | None

@@ -131,4 +131,7 @@ def _auc(seen: Seen, scores: NDArray[np.float64], rows: Bools, judging: Judging)
     if not 0 < int(labels.sum()) < len(labels):
         return as_figure(UNDEFINED)
     clusters = seen.clusters[rows].astype(str).tolist()
-    return as_figure(auc_with_interval(labels.tolist(), scores[rows].tolist(), clusters, judging.seed, judging.draws))
+    found = auc_with_interval(labels.tolist(), scores[rows].tolist(), clusters, judging.seed, judging.draws)
+    if found.low == found.high:  # all in order, or nothing to draw: no width is not certainty
+        found = Estimate(found.value, math.nan, math.nan)
+    return as_figure(found)

@@ -208,3 +208,13 @@ def test_exit_status_and_tables_of_the_command(monkeypatch, tmp_path):
     assert call().return_value == 3
     found["results"] = a_result("x", sets=False)
     assert call().return_value == 4
+
+
+def test_auc_of_perfect_order_has_no_interval() -> None:
+    """Every draw gives 0 or 1 alike: `[0.000, 0.000]` would claim a certainty that no number of pictures gives."""
+    from eval.attack_sets.report import _cell
+    from eval.attack_sets.results import Figure
+
+    cell = _cell(Figure(value=0.0, low=None, high=None), is_share=False)
+    assert (cell.text, cell.interval) == ("0.000", "")
+    assert _cell(Figure(value=None, low=None, high=None), is_share=False).text != "0.000"
