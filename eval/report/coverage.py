@@ -91,7 +91,7 @@ def cautions_of(results: Results) -> list[str]:
             f"Not everything was scored: detectors scored {span} of the inputs, so their figures need not rest on the same "
             "items; see the figures with failures counted as wrong."
         )
-    partial = max(part.coverage.n_partial for part in results.detectors.values())
+    partial = max((part.coverage.n_partial for part in results.detectors.values()), default=0)
     if partial:
         cautions.append(
             f"{partial} {'input is' if partial == 1 else 'inputs are'} damaged or cut off: scored on what could be decoded."
