@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from eval.cli.tables import figure, percent, show_table, with_interval
+from eval.report.tables import FEW_CLUSTERS
 from eval.results import CoverageBlock, MetricsBlock, Results
 from forensics.common.outcomes import Outcome
 
 HEADER = ("set", "detector", "real/fake", "scored", "AUC [95 %]", "TPR at FPR 5 %", "FPR", "FNR", "ECE")
-FEW_CLUSTERS = 30
 
 
 def print_results(results: Results, output: Path) -> None:

@@ -1,31 +1,21 @@
-"""Tables that a person reads: boxed in a terminal, plain columns without padding when piped."""
+"""Tables that a person reads, and how figures stand in them."""
 
-import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from forensics.cli.lines import PIPED_WIDTH, print_lines
+from forensics.cli.lines import plain_table, print_plain_table, table_console
 from forensics.common.text import terminal_line
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric_from: int = 1) -> None:
     """Print to standard output; columns from `numeric_from` on are aligned to the right."""
-    is_terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if is_terminal else PIPED_WIDTH, no_color=not is_terminal)
-    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table()
     for index, name in enumerate(header):
         table.add_column(name, justify="right" if index >= numeric_from else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(terminal_line(cell)) for cell in row))
-    if is_terminal:
-        console.print(table)
-        return
-    with console.capture() as capture:
-        console.print(table)
-    print_lines(line.rstrip() for line in capture.get().splitlines())
+    print_plain_table(table_console(), table)
 
 
 def figure(value: float | None, digits: int = 3) -> str:

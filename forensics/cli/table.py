@@ -5,12 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from forensics.batch import Finished
-from forensics.cli.lines import PIPED_WIDTH, print_lines
+from forensics.cli.lines import plain_table, print_plain_table, table_console
 from forensics.common.text import terminal_line
 from forensics.report.record import Record
 from forensics.report.summary import moment_text, reason_text, verdict_text
@@ -21,8 +19,7 @@ STYLES = {"likely fake": "bold red", "likely real": "green", "inconclusive": "ye
 def print_table(done: Sequence[Finished], output: Path | None) -> None:
     """Print one row per input to standard output: boxed in a terminal, plain columns when piped."""
     is_terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if is_terminal else PIPED_WIDTH, no_color=not is_terminal)
-    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    console, table = table_console(), plain_table()
     for name, justify in (
         ("file", "left"),
         ("verdict", "left"),
@@ -37,12 +34,7 @@ def print_table(done: Sequence[Finished], output: Path | None) -> None:
         table.add_column("reason", no_wrap=True)
     for finished in done:
         table.add_row(*_row(finished.record, is_terminal, finished.is_reused))
-    if is_terminal:
-        console.print(table)
-    else:
-        with console.capture() as capture:
-            console.print(table)
-        print_lines(line.rstrip() for line in capture.get().splitlines())
+    print_plain_table(console, table)
     console.print(_footer([finished.record for finished in done], output), style="dim" if is_terminal else None)
 
 
