@@ -66,16 +66,7 @@ class ChosenData:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class BenchRun:
-    """What a run found: the figures, and the rows that they come from with the items' files."""
-
-    results: Results
-    rows: list[ScoreRow]
-    files: dict[str, Path]
-
-
-def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress: Progress) -> BenchRun:
+def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress: Progress) -> Results:
     """Score, measure, write everything. Raises typed errors for what concerns the whole run, never for one item."""
     started, clock = datetime.now(UTC), time.monotonic()
     folder = OutputFolder(output, config.overwrite)
@@ -105,14 +96,11 @@ def run_bench(config: BenchConfig, data: Sequence[Path], output: Path, progress:
     results = Results(
         detectors=parts,
         dataset=dataset_part(chosen, rows[scorer.detectors[0]], config),
-        provenance=provenance_part(
-            config, scorer.model_set, scorer.folder,
-            {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
-        ),
-    )  # fmt: skip
+        provenance=provenance_part(config, scorer.model_set, scorer.folder, clock_part(started, clock)),
+    )
     files = {shown: item.path for shown, item in zip(chosen.shown, chosen.items, strict=True)}
     write_reports(folder, results, every_row, files, progress)
-    return BenchRun(results, every_row, files)
+    return results
 
 
 def choose_data(config: BenchConfig, data: Sequence[Path]) -> ChosenData:
@@ -124,7 +112,9 @@ def choose_data(config: BenchConfig, data: Sequence[Path]) -> ChosenData:
     everything = [
         item
         for one, root in zip(loaded, roots, strict=True)
-        for item in (_set_apart(one.items, root, base, loaded) if len(loaded) > 1 else one.items)
+        for item in (
+            _set_apart(one, root, base, _names_elsewhere(loaded, roots, root)) if len(loaded) > 1 else one.items
+        )
     ]
     different = _each_once(everything)
     if len(different) < len(everything):
@@ -135,25 +125,25 @@ def choose_data(config: BenchConfig, data: Sequence[Path]) -> ChosenData:
     )
 
 
-def _set_apart(items: Sequence[Item], root: Path, base: Path, loaded: Sequence[LoadedDataset]) -> list[Item]:
+def _names_elsewhere(loaded: Sequence[LoadedDataset], roots: Sequence[Path], root: Path) -> set[str]:
+    """Names of the data sets below other roots."""
+    return {item.dataset for one, other in zip(loaded, roots, strict=True) if other != root for item in one.items}
+
+
+def _set_apart(one: LoadedDataset, root: Path, base: Path, elsewhere: set[str]) -> list[Item]:
     """Items of one of several DATA, made distinct from the others': frames of `a/v/1` and `b/v/1` are of two videos.
 
     A data set that got its name from a folder is another one where another DATA has the same name.
     """
     where = root.relative_to(base).as_posix()
-    names = {item.dataset for item in items}
-    elsewhere = {
-        item.dataset for one in loaded for item in one.items if Path(os.path.normpath(one.root.absolute())) != root
-    }
-    has_own_names = any(one.layout == MANIFEST for one in loaded if Path(os.path.normpath(one.root.absolute())) == root)
-    renamed = {} if has_own_names else {name: f"{where}/{name}" for name in names & elsewhere}
+    renamed = {} if one.layout == MANIFEST else {name: f"{where}/{name}" for name in elsewhere}
     return [
         replace(
             item,
             dataset=renamed.get(item.dataset, item.dataset) or where,
             extra={**item.extra, "video": f"{where}/{video}"} if (video := item.extra.get("video", "")) else item.extra,
         )
-        for item in items
+        for item in one.items
     ]
 
 
@@ -246,6 +236,11 @@ def provenance_part(
         },
         clock=clock,
     )  # fmt: skip
+
+
+def clock_part(started: datetime, monotonic_s: float) -> dict[str, str | float]:
+    """When a run began, and how long it took until now."""
+    return {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - monotonic_s, 1)}
 
 
 def write_reports(

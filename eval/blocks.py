@@ -114,7 +114,7 @@ def metrics_block(columns: Columns, level: Level, judging: Judging, counts_failu
     values, intervals, undefined = {}, {}, {}
     for name in METRICS:
         estimate = found.get(name)
-        values[name] = None if estimate is None else _rounded(estimate.value)
+        values[name] = None if estimate is None else rounded(estimate.value)
         if values[name] is None:
             undefined[name] = _why_undefined(name, n_real, n_fake)
         elif estimate is not None and (interval := _interval(estimate, scored, RATES.get(name))):
@@ -246,10 +246,10 @@ def _with_failures(columns: Columns, has_score: NDArray[np.bool_], threshold: fl
     return FailuresBlock(
         n_failed_real=int((failed & (columns.labels == 0)).sum()),
         n_failed_fake=int((failed & (columns.labels == 1)).sum()),
-        auc=_rounded(auc(columns.labels, worst)),
-        accuracy=_rounded(rates.accuracy),
-        fpr=_rounded(rates.fpr),
-        fnr=_rounded(rates.fnr),
+        auc=rounded(auc(columns.labels, worst)),
+        accuracy=rounded(rates.accuracy),
+        fpr=rounded(rates.fpr),
+        fnr=rounded(rates.fnr),
     )
 
 
@@ -276,5 +276,6 @@ def _why_undefined(name: str, n_real: int, n_fake: int) -> str:
     return "no fakes were scored" if n_fake == 0 else "no reals were scored"
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
+    """A figure as it stands in results: six digits, null where it is not a number."""
     return None if math.isnan(value) else round(value, 6)

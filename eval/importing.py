@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from eval.benchmark import CLUSTERS, REPORT_HTML, REPORT_MD, RESULTS_FILE, SCORES_FILE, data_counts, write_reports
+from eval.benchmark import (
+    CLUSTERS,
+    REPORT_HTML,
+    REPORT_MD,
+    RESULTS_FILE,
+    SCORES_FILE,
+    clock_part,
+    data_counts,
+    write_reports,
+)
 from eval.blocks import Judging, detector_part
 from eval.config import ImportConfig
 from eval.results import DatasetPart, ProvenancePart, Results
@@ -47,7 +56,7 @@ def import_scores(config: ImportConfig, source: Path, output: Path, progress: Pr
             bootstrap_draws=config.draws,
             clusters=CLUSTERS,
             environment={},
-            clock={"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
+            clock=clock_part(started, clock),
         ),
     )
     folder.write(SCORES_FILE, scores_text(rows))

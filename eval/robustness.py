@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from eval.benchmark import choose_data, dataset_part, open_cache, provenance_part, rows_of
-from eval.blocks import Columns, columns_of, failures_at_the_wrong_end, is_drawn
+from eval.benchmark import choose_data, clock_part, dataset_part, open_cache, provenance_part, rows_of
+from eval.blocks import Columns, columns_of, failures_at_the_wrong_end, is_drawn, rounded
 from eval.config import RobustnessConfig
 from eval.report.robustness import RobustnessPoint, render_robustness, render_robustness_markdown
 from eval.results import SCHEMA_VERSION, DatasetPart, Part, ProvenancePart
@@ -113,11 +113,8 @@ def run_robustness(
         dataset=dataset_part(chosen, rows[scorer.detectors[0]], config),
         conditions=parts,
         outcomes=outcomes,
-        provenance=provenance_part(
-            config, scorer.model_set, scorer.folder,
-            {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
-        ),
-    )  # fmt: skip
+        provenance=provenance_part(config, scorer.model_set, scorer.folder, clock_part(started, clock)),
+    )
     folder.write(JSON_FILE, results.model_dump_json(indent=2) + "\n")
     points, baseline, about = points_of(results), clean_of(results), about_of(results)
     folder.write(MD_FILE, render_robustness_markdown(points, baseline, about))
@@ -236,21 +233,17 @@ def _part(
         share_scored=_share(has_score),
         share_scored_real=_share(has_score[changed.labels == 0]),
         share_scored_fake=_share(has_score[changed.labels == 1]),
-        auc=_rounded(value.value),
-        auc_low=_rounded(value.low),
-        auc_high=_rounded(value.high),
-        auc_failures_wrong=_rounded(auc(changed.labels, failures_at_the_wrong_end(changed))),
-        drop=_rounded(drop.value),
-        drop_low=_rounded(drop.low),
-        drop_high=_rounded(drop.high),
-        fpr=_rounded(rates.fpr) if rates else None,
-        fnr=_rounded(rates.fnr) if rates else None,
+        auc=rounded(value.value),
+        auc_low=rounded(value.low),
+        auc_high=rounded(value.high),
+        auc_failures_wrong=rounded(auc(changed.labels, failures_at_the_wrong_end(changed))),
+        drop=rounded(drop.value),
+        drop_low=rounded(drop.low),
+        drop_high=rounded(drop.high),
+        fpr=rounded(rates.fpr) if rates else None,
+        fnr=rounded(rates.fnr) if rates else None,
     )
 
 
 def _share(hits: NDArray[np.bool_]) -> float | None:
     return round(float(hits.mean()), 6) if len(hits) else None
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)

@@ -93,8 +93,9 @@ class Scorer:
         self._options_hashes = {
             view: options_hash(config.scan_config((DEFAULT_DETECTOR,), view).analysis_options()) for view in views
         }
-        self.thresholds = {shown_name(spec): threshold_of(spec, self.model_set)[0] for spec in self._specs}
-        self.threshold_origins = {shown_name(spec): threshold_of(spec, self.model_set)[1] for spec in self._specs}
+        found = {shown_name(spec): threshold_of(spec, self.model_set) for spec in self._specs}
+        self.thresholds = {name: threshold for name, (threshold, _) in found.items()}
+        self.threshold_origins = {name: origin for name, (_, origin) in found.items()}
         # Complains now about what is wrong with a detector, not after the first thousand items.
         of_crops = [spec for spec in self._specs if not spec.endswith(".py")]
         bank = DetectorBank(of_crops, self.model_set, self.folder, device)

@@ -23,7 +23,7 @@ from eval.attack_sets.squares import Prepared, large_enough, prepare, refuse_vid
 from eval.attack_sets.transfer import Judging, Seen, cell_figures, threat_model
 from eval.attack_sets.victims import Victim, load_victim, parts_of
 from eval.attacks import ATTACKS, Attack, make_attack
-from eval.benchmark import ChosenData, choose_data, dataset_part, open_cache, provenance_part, rows_of
+from eval.benchmark import ChosenData, choose_data, clock_part, dataset_part, open_cache, provenance_part, rows_of
 from eval.blocks import columns_of
 from eval.config import BenchConfig, ScoringConfig
 from eval.score_cache import ItemScore
@@ -114,10 +114,7 @@ def run_attacks(config: AttackConfig, data: Sequence[Path], output: Path, progre
         one.folder.write_rows(rows_of_set(one, scores[one.job.victim.name]))
         clusters = columns_of(first_rows).clusters
         cells += cells_of(one, chosen.items, clusters, clean, scores, scorer, config)
-    provenance = provenance_part(
-        base, scorer.model_set, scorer.folder,
-        {"started_utc": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock, 1)},
-    )  # fmt: skip
+    provenance = provenance_part(base, scorer.model_set, scorer.folder, clock_part(started, clock))
     results = AttackResults(
         dataset=dataset_part(chosen, first_rows, base),
         sets=parts,

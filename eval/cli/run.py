@@ -50,6 +50,6 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     from eval.cli.results_table import exit_status, print_results
     from forensics.common.progress import Progress
 
-    run = run_bench(config, [Path(name) for name in data], Path(output), Progress(config.quiet))
-    print_results(run.results, Path(output))
-    return exit_status(part.coverage.outcomes for part in run.results.detectors.values())
+    results = run_bench(config, [Path(name) for name in data], Path(output), Progress(config.quiet))
+    print_results(results, Path(output))
+    return exit_status(part.coverage.outcomes for part in results.detectors.values())
