@@ -87,6 +87,8 @@ def _metavar(kind: Any, name: str) -> str | None:
 
 def _shown_default(field: FieldInfo) -> str:
     default = field.default
+    if field.is_required():
+        return "  [required]"
     if default is None or default is False or default == () or default is True:
         return ""
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default

@@ -1,0 +1,33 @@
+"""`forensics generate export`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  forensics generate export runs/dcgan --output dcgan.safetensors
+  forensics generate sample dcgan.safetensors --n 1000 --output fakes
+"""
+
+
+@click.command("export", epilog=EPILOG)
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", required=True, metavar="FILE.safetensors", help="The file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
+def command(model: str, output: str, overwrite: bool) -> None:
+    """Keep a generator alone, in half precision.
+
+    MODEL is a run's folder (its best checkpoint) or a checkpoint file. The discriminator and the optimizers stay behind:
+    the file is about a twelfth of a checkpoint, and training cannot go on from it. `generate sample` takes it as MODEL.
+    """
+    from forensics.common.errors import UsageError
+    from generators.checkpoint import export_generator, find_model
+
+    target = Path(output)
+    if target.suffix != ".safetensors":
+        raise UsageError(f"--output {output} does not end in .safetensors", "the format of the file")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{output} is there already", "--overwrite replaces it")
+    export_generator(find_model(model), target)
+    click.echo(f"{output}: {target.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,101 @@
+"""`forensics generate list`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from generators.catalogue import ShippedCard, SystemCard
+
+EPILOG = """\b
+Examples:
+  forensics generate list
+  forensics generate list --format json | jq '.systems[].presets[]'
+
+\b
+G and D are the weights of generator and discriminator. Conditional systems have
+as many classes as the data; their sizes are shown for 10. A preset's other
+numbers: forensics generate train SYSTEM --help, or run.json of a run.
+"""
+
+
+@click.command("list", epilog=EPILOG)
+@click.option("--format", "shown_as", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="For people, or for programs.")  # fmt: skip
+def command(shown_as: str) -> None:
+    """Show the systems with their references, presets and sizes, and the generators that ship with the package."""
+    import json
+    from dataclasses import asdict
+
+    from forensics.cli.lines import print_lines
+    from generators.catalogue import describe_shipped, describe_systems
+
+    systems, shipped = describe_systems(), describe_shipped()
+    if shown_as == "json":
+        known = {"systems": [asdict(card) for card in systems], "shipped": [asdict(card) for card in shipped]}
+        print_lines([json.dumps(known, indent=2)])
+        return
+    _print_systems(systems)
+    print_lines([""])
+    _print_presets(systems)
+    print_lines([""])
+    _print_shipped(shipped)
+
+
+def _print_systems(systems: "list[SystemCard]") -> None:
+    from rich.text import Text
+
+    from forensics.cli.lines import plain_table, print_plain_table, table_console
+
+    table = plain_table()
+    table.add_column("system", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for card in systems:
+        # The registry's line, after the title where it does not begin with it.
+        is_title = card.line.lower().startswith(card.title.lower())
+        table.add_row(
+            card.name, Text(card.title + card.line[len(card.title) :] if is_title else f"{card.title}: {card.line}")
+        )
+        table.add_row("", Text(card.reference))
+    print_plain_table(table_console(), table)
+
+
+def _print_presets(systems: "list[SystemCard]") -> None:
+    from forensics.cli.lines import plain_table, print_plain_table, table_console
+
+    table = plain_table()
+    for name in ("system", "preset"):
+        table.add_column(name, no_wrap=True)
+    for name in ("pictures", "batch", "steps", "weights of G", "of D"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for card in systems:
+        for k, size in enumerate(card.presets):
+            table.add_row(
+                card.name if k == 0 else "", size.preset, f"{size.image_px} px", str(size.batch_size), f"{size.steps:,}",
+                f"{size.generator:,}", f"{size.discriminator:,}",
+            )  # fmt: skip
+    print_plain_table(table_console(), table)
+
+
+def _print_shipped(shipped: "list[ShippedCard]") -> None:
+    from rich.text import Text
+
+    from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
+    from forensics.common.text import terminal_line
+
+    if not shipped:
+        print_lines(["no generators ship with this installation"])
+        return
+    table = plain_table()
+    table.add_column("shipped", no_wrap=True)
+    table.add_column("system", no_wrap=True)
+    for name in ("pictures", "file", "KID"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trained on", overflow="fold")
+    for card in shipped:
+        kid = "-" if card.kid is None else f"{card.kid:.4f} [{card.extractor}]"
+        table.add_row(
+            Text(card.name), Text(terminal_line(card.system)), f"{card.image_px} px", f"{card.bytes / 1e6:.1f} MB",
+            Text(terminal_line(kid)), Text(terminal_line(card.data or "-")),
+        )  # fmt: skip
+    print_plain_table(table_console(), table)

@@ -1,0 +1,30 @@
+"""`forensics generate resume`."""
+
+from pathlib import Path
+
+import click
+
+EPILOG = """\b
+Examples:
+  forensics generate resume runs/dcgan
+  forensics generate resume runs/dcgan --steps 12000
+
+\b
+Takes data and options from the run's run.json. Exit status: 0 done, also when
+nothing was left to train, which is said; 130 stopped by Ctrl-C, with the step saved.
+"""
+
+
+@click.command("resume", epilog=EPILOG)
+@click.argument("run", metavar="RUN")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps in all, where the run shall be longer than it was.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+def command(run: str, steps: int | None, quiet: bool) -> None:
+    """Go on with a training run as it was begun."""
+    from forensics.common.progress import Progress
+    from generators.cli.outcome import stopped_with, train_and_sample
+    from generators.training import resume
+
+    progress, folder = Progress(quiet), Path(run)
+    with stopped_with(folder):
+        train_and_sample(lambda: resume(folder, steps, progress), folder, progress)

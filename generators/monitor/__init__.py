@@ -1,0 +1,1 @@
+"""What a person sees of a training run: its log, its health in plain words, its curves, its sample grid."""
