@@ -219,7 +219,8 @@ class Trainer:
         if self._processes.is_main:
             row = self._measured(self._probe) if is_due and self._probe is not None else None
             best = self._best if row is not None and self._best and self._best.extractor == row.extractor else None
-            is_best = row is not None and (best is None or row.kid < best.kid)
+            # An untrained generator's grey may be nearer to the data than its first attempts: it is no candidate.
+            is_best = row is not None and self.step > 0 and (best is None or row.kid < best.kid)
             if is_best:
                 self._best = row
             self._save()

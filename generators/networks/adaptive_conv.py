@@ -8,7 +8,7 @@ convolution; kernels by a 1x1 convolution of the context, 9 a channel; depthwise
 generator, and the discriminator, are DCGAN's.
 Choices of ours: the context has half the block's channels; the kernels begin as the binomial filter, and are not
 normalised, for a batch norm follows.
-Limits: kernels take 9 times the memory of the features that they act on; a step costs about three times DCGAN's.
+Limits: kernels take 9 times the memory of the features that they act on; a step costs about five times DCGAN's.
 """
 
 import itertools

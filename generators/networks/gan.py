@@ -68,9 +68,9 @@ SYSTEM = System(
     reference="Goodfellow et al. 2014, arXiv 1406.2661",
     presets={
         # MNIST's size. The networks are so small that the steps, not the pixels, are the cost.
-        "cpu": {"image_px": 28, "latent": 100, "batch_size": 64, "steps": 5000, "save_every": 1000,
+        "cpu": {"image_px": 28, "latent": 100, "batch_size": 64, "augment": "off", "steps": 5000, "save_every": 1000,
                 "grid_every": 1000, "report_every": 200, "quality_every": 2500},
-        "gpu": {"image_px": 32, "latent": 100, "batch_size": 64, "steps": 200_000, "save_every": 5000,
+        "gpu": {"image_px": 32, "latent": 100, "batch_size": 64, "augment": "off", "steps": 200_000, "save_every": 5000,
                 "grid_every": 5000, "report_every": 1000, "quality_every": 10_000, "quality_samples": 2500},
     },
     generator=Generator,
