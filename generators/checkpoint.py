@@ -21,6 +21,8 @@ from torch import nn
 
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file, write_atomic
+from forensics.common.manifest import VIEWS
+from forensics.common.text import printable
 from generators.config import GanConfig, checked
 from generators.system import System, system_named
 
@@ -91,18 +93,27 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
             network = system.generator(config)
         weights = {name.removeprefix(AVERAGE): value for name, value in tensors.items()}
         floats = {name: v.float() if v.is_floating_point() else v for name, v in weights.items()}
-        expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        found = {name: tuple(value.shape) for name, value in floats.items()}
+        expected = {name: _kind(value) for name, value in network.state_dict().items()}
+        found = {name: _kind(value) for name, value in floats.items()}
         if expected != found:
             wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             raise WeightsError(f"{path}: weights that do not fit {system.name}: {', '.join(wrong[:3])}")
         network.load_state_dict(floats, assign=True)
-        class_names = tuple(map(str, meta.get("class_names", ())))
+        class_names = tuple(printable(str(name)) for name in meta.get("class_names", ()))
         step, view = int(meta["step"]), str(meta.get("view", "scene"))
+        if system.condition == "class" and len(class_names) not in (0, config.classes):
+            raise ValueError(f"{len(class_names)} names of {config.classes} classes")
+        if view not in VIEWS:
+            raise ValueError(f"view is '{printable(view)}', not one of {', '.join(VIEWS)}")
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, UsageError) as error:
         raise WeightsError(f"{path}: {error}", "the checkpoint is of another version, or damaged") from error
     network = network.to(device).eval().requires_grad_(False)
     return LoadedGenerator(system, config, network, sha256_of_file(path), step, class_names, view, meta)
+
+
+def _kind(value: torch.Tensor) -> tuple[tuple[int, ...], bool, bool]:
+    """What must agree between a network and its weights: the shape, and which kind of numbers."""
+    return tuple(value.shape), value.is_floating_point(), value.is_complex()
 
 
 def find_model(spec: str) -> Path:

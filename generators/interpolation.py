@@ -10,17 +10,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forensics.common.errors import UsageError
 from generators.checkpoint import LoadedGenerator
 from generators.drawing import Labels, Latents, draw_latents, labels_of, render
-from generators.monitor.grid import tile
 from generators.pictures import Picture
 
 # Below this sine of the angle two directions are one (or opposite), and the arc between them is not determined.
 SMALLEST_SINE = 1e-6
 # Pictures in a row of the strip, at most: two keyframes and what lies between.
 STRIP_COLUMNS = 9
+# Frames of a path: 13 minutes at 25 a second.
+MOST_FRAMES = 20_000
+
+Frames = NDArray[np.int64]  # indices into a path
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,13 @@ def path_between(keys: Latents, frames_per_step: int, loop: bool) -> Latents:
     """Latents from key to key, each step in equal parts of its arc.
 
     (K, latent) -> ((K - 1) * frames_per_step + 1, latent); a loop returns to the first key and leaves its second showing
-    out: K * frames_per_step.
+    out: K * frames_per_step. Raises UsageError for more than MOST_FRAMES.
     """
+    if len(keys) * frames_per_step > MOST_FRAMES:
+        raise UsageError(
+            f"{len(keys)} keyframes with {frames_per_step} frames a step are more than {MOST_FRAMES} frames",
+            "fewer --keyframes or --frames-per-step",
+        )
     ends = [*range(1, len(keys)), *([0] if loop else [])]
     path = [
         slerp(keys[k], keys[end], t / frames_per_step) for k, end in enumerate(ends) for t in range(frames_per_step)
@@ -97,9 +106,9 @@ def fixed_labels(loaded: LoadedGenerator, n: int, label: int | None) -> Labels |
     return labels_of(loaded, np.zeros(n, np.int64), label or 0)
 
 
-def strip(frames: list[Picture], n_steps: int, frames_per_step: int, loop: bool) -> Picture:
-    """One row a step, from keyframe to keyframe, in equal distances; the frames of `path_between` as one picture."""
+def shown_in_strip(n_steps: int, frames_per_step: int, loop: bool) -> Frames:
+    """(n_steps, columns) int64: which frames of `path_between` a strip shows, a row from keyframe to keyframe."""
     columns = min(STRIP_COLUMNS, frames_per_step + 1)
-    places = np.linspace(0, frames_per_step, columns).round().astype(int)
-    shown = [step * frames_per_step + place for step in range(n_steps) for place in places]
-    return tile(np.stack([frames[k % len(frames) if loop else k] for k in shown]), columns)
+    places = np.linspace(0, frames_per_step, columns).round().astype(np.int64)
+    shown = frames_per_step * np.arange(n_steps)[:, None] + places
+    return shown % (n_steps * frames_per_step) if loop else shown

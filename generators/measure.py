@@ -30,8 +30,8 @@ from generators.monitor.grid import tile
 from generators.pictures import write_png
 from generators.quality import results as parts
 from generators.quality.extractors import Extractor, Features, PixelExtractor, extractor_named
-from generators.quality.metrics import fid, kid, precision_recall
-from generators.quality.neighbours import Nearest, memorisation, most_suspicious, nearest
+from generators.quality.metrics import MIN_PICTURES, fid, kid, precision_recall
+from generators.quality.neighbours import Nearest, memorisation, mirrored, most_suspicious, nearest
 from generators.quality.probe import choose, features_of
 from generators.quality.results import QualityResults
 from generators.quality_config import DEFAULT_SAMPLES, QualityConfig
@@ -102,18 +102,23 @@ def _measured(
         of_train = features_of(train, np.arange(len(train)), extractor, cache, progress)
         like_fakes = of_train[choose(len(of_train), n_fake, config.seed)]
         with progress.task("the floor", None):
-            floor_kid = parts.figure(kid(like_fakes, of_reals, config.seed), len(like_fakes), n_real)
+            if len(like_fakes) >= MIN_PICTURES:
+                floor_kid = parts.figure(kid(like_fakes, of_reals, config.seed), len(like_fakes), n_real)
             if len(like_fakes) == n_fake:  # a FID of another number of pictures is another figure
                 floor_fid = parts.figure(fid(like_fakes, of_reals, config.seed), n_fake, n_real)
-        spaces = [] if extractor.name == "pixels" else [(extractor.name, of_fakes, of_reals, of_train)]
+        spaces: list[tuple[str, Features, Features, Features, Features | None]]
+        spaces = [] if extractor.name == "pixels" else [(extractor.name, of_fakes, of_reals, of_train, None)]
         small_of_reals = features_of(real, np.arange(len(real)), small, cache, progress)
         small_of_train = features_of(train, np.arange(len(train)), small, cache, progress)
-        spaces.append((f"pixels at {COPY_PX} px", small_of_fakes, small_of_reals, small_of_train))
+        # Training mirrors pictures by default: a copy of a mirrored one is a copy.
+        flipped = mirrored(small_of_train, COPY_PX)
+        spaces.append((f"pixels at {COPY_PX} px", small_of_fakes, small_of_reals, small_of_train, flipped))
         found = {}
         with progress.task("looking for copies", None):
-            for space, *sets in spaces:
-                found[space] = nearest(sets[0], sets[2])
-                copies.append(parts.memorisation_part(space, memorisation(found[space], nearest(sets[1], sets[2]))))
+            for space, fake_rows, real_rows, train_rows, mirror in spaces:
+                found[space] = nearest(fake_rows, train_rows, mirror=mirror)
+                of_held_out = nearest(real_rows, train_rows, mirror=mirror)
+                copies.append(parts.memorisation_part(space, memorisation(found[space], of_held_out)))
         sheet = _sheet(fakes, train, found[spaces[0][0]])
     train_part = None if train is None or train_request is None else _part(train, train_request, None)
     seen = None if train is None else len(set(real.digests) & set(train.digests))

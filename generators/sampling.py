@@ -10,6 +10,7 @@ somebody else, are never replaced without `overwrite`.
 Limits: reals are decoded again on every call. Bytes repeat on one kind of device with the same libraries.
 """
 
+import math
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file, write_atomic
 from forensics.common.manifest import SPLITS, Item, write_manifest
 from forensics.common.progress import Progress
+from forensics.common.text import printable
 from generators.checkpoint import LoadedGenerator
 from generators.data.pictures import DataRequest, Pictures, load_pictures
 from generators.drawing import BATCH, draw_latents, draw_pictures, label_text, labels_of
@@ -34,6 +36,8 @@ __all__ = ["Reals", "SampleRecord", "draw_latents", "draw_pictures", "read_recor
 RECORD, MANIFEST, GRID = "samples.json", "manifest.csv", "grid.png"
 FAKE, REAL = "fake", "real"
 GRID_PICTURES = 64
+# The seed where none is named: the same latents in two splits would be the same pictures.
+SPLIT_SEEDS = {"train": 0, "dev": 1, "test": 2}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def write_samples(
     loaded: LoadedGenerator,
     folder: Path,
     n: int,
-    seed: int = 0,
+    seed: int | None = None,
     split: str = "train",
     *,
     truncation: float | None = None,
@@ -92,18 +96,22 @@ def write_samples(
 ) -> Path:
     """Draw samples 0 to n of the seed into `folder`; returns the path of its manifest.
 
-    label: the class of all (see `drawing.label_named`). picture_format: "png" or "jpeg:Q", for reals alike.
+    seed: without one, that of SPLIT_SEEDS. label: the class of all (see `drawing.label_named`).
+    picture_format: "png" or "jpeg:Q", for reals alike.
     Raises UsageError for a folder that holds something else, fewer samples than it holds, and options that cannot be.
     """
     say = progress or Progress(quiet=True)
     if n < 1 or split not in SPLITS:
         raise UsageError(f"cannot write {n} samples of split '{split}'", f"one or more, of {', '.join(SPLITS)}")
+    if truncation is not None and not math.isfinite(truncation):
+        raise UsageError(f"a truncation of {truncation} cannot be", "a number above 0, such as 0.5")
     encoding_of(picture_format)
+    _check_text(dataset, *(() if reals is None else map(str, reals.data)))
     record = SampleRecord(
         system=loaded.system.name,
         checkpoint=loaded.sha256,
         step=loaded.step,
-        seed=seed,
+        seed=SPLIT_SEEDS[split] if seed is None else seed,
         truncation=truncation,
         label="" if label is None else label_text(loaded, label),
         image_px=loaded.config.image_px,
@@ -124,6 +132,15 @@ def write_samples(
         ) from error
 
 
+def _check_text(*names: str) -> None:
+    """Raise UsageError for a name that the record and the manifest, both UTF-8, cannot hold."""
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"'{printable(name)}' is not UTF-8", "give it another name") from error
+
+
 def _write(
     loaded: LoadedGenerator,
     folder: Path,
@@ -133,15 +150,14 @@ def _write(
     overwrite: bool,
     say: Progress,
 ) -> Path:
-    extension, _ = encoding_of(record.picture_format)
     before = _claim(folder, record, overwrite)
     with tempfile.TemporaryDirectory(prefix="forensics-reals-") as cache:
         pictures = None if reals is None else _load(loaded, reals, record.n, Path(cache), say)
         record = record.model_copy(update={"n_reals": 0 if pictures is None else len(pictures)})
         write_atomic(folder / RECORD, f"{record.model_dump_json(indent=1)}\n")
-        rows = _write_fakes(loaded, folder, record, label, extension, say)
+        rows = _write_fakes(loaded, folder, record, label, say)
         if pictures is not None:
-            rows += _write_reals(pictures, folder, record, extension, before, say)
+            rows += _write_reals(pictures, folder, record, before, say)
     write_manifest(folder / MANIFEST, rows)
     return folder / MANIFEST
 
@@ -172,9 +188,13 @@ def _claim(folder: Path, record: SampleRecord, overwrite: bool) -> SampleRecord 
     if changed:
         values = "; ".join(f"{name} is {getattr(before, name)!r}, not {getattr(record, name)!r}" for name in changed)
         raise UsageError(f"{folder} holds samples of another recipe: {values}", "another --output, or --overwrite")
-    n_there = max((int(path.stem) + 1 for path in (folder / FAKE).glob("*.*") if path.stem.isdecimal()), default=0)
+    paths = _paths(folder, FAKE, max(record.n, before.n), record)
+    n_there = max((k + 1 for k, path in enumerate(paths[: before.n]) if path.exists()), default=0)
     if record.n < n_there:  # a stopped command may hold fewer than it was to
         raise UsageError(f"{folder} holds {n_there} samples already", f"--n {n_there} or more, or --overwrite")
+    foreign = [path for path in paths[before.n :] if path.exists()]
+    if foreign:  # the record is older than every picture that it speaks of
+        raise UsageError(f"{foreign[0]} is not one of the folder's samples", "move it away, or --overwrite")
     return before
 
 
@@ -184,21 +204,26 @@ def _clear(folder: Path, record: SampleRecord) -> None:
         before = read_record(folder)
     except UsageError:
         before = None
-    n = max(record.n, before.n if before else 0, before.n_reals if before else 0)
-    for kind in (FAKE, REAL):
-        for extension in (".png", ".jpg"):
-            for path in (folder / kind).glob(f"{'[0-9]' * 6}*{extension}"):
-                if path.stem.isdecimal() and int(path.stem) < n:
-                    path.unlink()
-    for name in (RECORD, MANIFEST, GRID):
-        (folder / name).unlink(missing_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    _remove(_paths(folder, FAKE, record.n, record))
+    if before is not None:
+        _remove(_paths(folder, FAKE, before.n, before))
+        _remove(_paths(folder, REAL, before.n_reals, before))
+    (folder / GRID).unlink(missing_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)  # last: it says what else is ours
+
+
+def _paths(folder: Path, kind: str, n: int, record: SampleRecord) -> list[Path]:
+    """Where the first n fakes or reals of a record lie."""
+    extension, _ = encoding_of(record.picture_format)
+    return [folder / kind / f"{index:06d}{extension}" for index in range(n)]
 
 
 def _write_fakes(
-    loaded: LoadedGenerator, folder: Path, record: SampleRecord, label: int | None, extension: str, progress: Progress
+    loaded: LoadedGenerator, folder: Path, record: SampleRecord, label: int | None, progress: Progress
 ) -> list[Item]:
     """Draw what is not there yet, batch by batch. Rows of all."""
-    paths = [folder / FAKE / f"{index:06d}{extension}" for index in range(record.n)]
+    paths = _paths(folder, FAKE, record.n, record)
     in_grid = min(record.n, GRID_PICTURES)
     grid: list[Picture] = []
     n_there = sum(path.exists() for path in paths)
@@ -261,22 +286,24 @@ def _write_reals(
     pictures: Pictures,
     folder: Path,
     record: SampleRecord,
-    extension: str,
     before: SampleRecord | None,
     progress: Progress,
 ) -> list[Item]:
     """Write reals by the fakes' encoder."""
     rows = []
+    paths = _paths(folder, REAL, len(pictures), record)
+    # An older manifest may know other pictures by these names.
+    (folder / MANIFEST).unlink(missing_ok=True)
     is_mixed = len({item.dataset for item in pictures.items}) > 1
     with progress.task("writing reals", len(pictures)) as bar:
         for first in range(0, len(pictures), BATCH):
             indices = np.arange(first, min(first + BATCH, len(pictures)))
             for index, picture in zip(indices, pictures.batch(indices), strict=True):
-                path = folder / REAL / f"{index:06d}{extension}"
+                path = paths[index]
                 write_atomic(path, encoded(picture, record.picture_format))
                 rows.append(_real_row(pictures.items[index], path, record, is_mixed))
             bar(len(indices))
-    _remove(folder / REAL / f"{k:06d}{extension}" for k in range(len(rows), before.n_reals if before else 0))
+    _remove(_paths(folder, REAL, before.n_reals if before else 0, record)[len(rows) :])
     return rows
 
 

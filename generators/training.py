@@ -4,6 +4,7 @@ from pathlib import Path
 
 from forensics.common.errors import UsageError
 from forensics.common.progress import Progress
+from forensics.common.text import printable
 from generators.config import GanConfig
 from generators.data.pictures import Pictures, load_pictures
 from generators.data.request import DataRequest
@@ -24,11 +25,11 @@ def train(
     overwrite: bool = False,
 ) -> Outcome:  # fmt: skip
     """Begin a run, or go on with the one in the folder. Raises UsageError for one begun with other options or data."""
+    request = request.model_copy(update={"data": tuple(_resolved(path) for path in request.data)})
     claim(folder, overwrite)
     stored = read_run(folder)
     if stored is not None:
         config = agreed(stored, system.name, config)
-    request = request.model_copy(update={"data": tuple(path.resolve() for path in request.data)})
     set_threads(config.threads)
     processes = Processes(config.device)
     try:
@@ -72,6 +73,19 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Outcome:
     return train(system_named(stored.system), stored.preset, config, stored.request, folder, progress)
 
 
+def _resolved(path: Path) -> Path:
+    """Absolute, links followed. Raises UsageError for a name that run.json cannot hold, before hours of decoding."""
+    real = path.resolve()
+    try:
+        str(real).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the path of the data is not UTF-8: {printable(str(real))}",
+            "rename its folder or file: the record of a run could not be read again",
+        ) from error
+    return real
+
+
 def _fitted(system: System, config: GanConfig, pictures: Pictures) -> GanConfig:
     """The configuration with the number of classes that the data have."""
     if system.condition != "class":
@@ -86,7 +100,7 @@ def _fitted(system: System, config: GanConfig, pictures: Pictures) -> GanConfig:
 
 def _record(pictures: Pictures) -> DataRecord:
     return DataRecord(
-        name=", ".join(sorted({item.dataset or item.path.parent.name for item in pictures.items})),
+        name=", ".join(sorted({item.dataset or printable(item.path.parent.name) for item in pictures.items})),
         pictures=len(pictures),
         sha256=pictures.sha256,
         class_names=pictures.class_names,

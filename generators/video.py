@@ -5,7 +5,7 @@ a frame. A GIF says in its comment that it is synthetic; the MP4 does not.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,17 +31,26 @@ def write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> int:
 
 def write_gif(path: Path, frames: Iterable[Picture], fps: float) -> int:
     """Write frames of one size as an endless GIF; returns how many. ValueError for none."""
-    pages = [Image.fromarray(frame).quantize(COLOURS, Image.Quantize.MEDIANCUT) for frame in frames]
-    if not pages:
+    n = 0
+
+    def pages() -> Iterator[Image.Image]:
+        nonlocal n
+        for frame in frames:
+            n += 1
+            yield Image.fromarray(frame).quantize(COLOURS, Image.Quantize.MEDIANCUT)
+
+    rest = pages()  # Pillow takes them one by one, and keeps of each what has changed
+    first = next(rest, None)
+    if first is None:
         raise ValueError("a clip needs at least one frame")
     # Two hundredths is the shortest that viewers honour; a shorter one they slow down to a tenth of a second.
     duration_ms = 10 * max(2, round(100 / fps))
     buffer = io.BytesIO()
-    pages[0].save(
-        buffer, "GIF", save_all=True, append_images=pages[1:], duration=duration_ms, loop=0, comment=COMMENT, disposal=1
+    first.save(
+        buffer, "GIF", save_all=True, append_images=rest, duration=duration_ms, loop=0, comment=COMMENT, disposal=1
     )
     write_atomic(path, buffer.getvalue())
-    return len(pages)
+    return n
 
 
 def enlarged(frame: Picture, side_px: int) -> Picture:

@@ -27,7 +27,14 @@ def command(model: str, output: str, overwrite: bool) -> None:
     target = Path(output)
     if target.suffix != ".safetensors":
         raise UsageError(f"--output {output} does not end in .safetensors", "the format of the file")
+    if target.is_dir():
+        raise UsageError(f"{output} is a folder", "name a file with --output")
     if target.exists() and not overwrite:
         raise UsageError(f"{output} is there already", "--overwrite replaces it")
-    export_generator(find_model(model), target)
-    click.echo(f"{output}: {target.stat().st_size / 1e6:.1f} MB")
+    source = find_model(model)
+    try:
+        export_generator(source, target)
+        size_mb = target.stat().st_size / 1e6
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}", "choose another --output") from error
+    click.echo(f"{output}: {size_mb:.1f} MB")

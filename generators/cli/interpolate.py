@@ -1,11 +1,14 @@
 """`forensics generate interpolate`."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from generators.drawing import Latents
     from generators.pictures import Picture
 
 EPILOG = """\b
@@ -29,6 +32,8 @@ MAD-GAN one generator draws all.
 SUFFIXES = (".png", ".mp4", ".gif")
 # A clip of 64 px is too small to look at.
 SMALLEST_CLIP_PX = 256
+# Points of a strip, and of all frames of a GIF: both are held in memory before they are written.
+MOST_STRIP_POINTS, MOST_GIF_POINTS = 10**8, 10**9
 
 
 @click.command("interpolate", epilog=EPILOG)
@@ -73,6 +78,8 @@ def command(
 
     Smooth change means that the generator has learned more than single pictures; jumps and flicker show where it has not.
     """
+    import numpy as np
+
     from forensics.cli.lines import print_lines
     from forensics.common.errors import UsageError
     from forensics.common.progress import Progress
@@ -81,7 +88,12 @@ def command(
     from generators.checkpoint import find_model, load_generator
     from generators.devices import device_named
     from generators.drawing import label_named
+    from generators.monitor.grid import tile
+    from generators.pictures import write_png
+    from generators.video import enlarged, write_gif, write_mp4
 
+    if not math.isfinite(fps) or (truncation is not None and not math.isfinite(truncation)):
+        raise UsageError("--fps and --truncation take finite numbers", "such as --fps 25 --truncation 0.5")
     targets = _targets(Path(output), overwrite)
     ends = [None if text is None else interpolation.Place.parse(text) for text in (first, last)]
     loaded = load_generator(find_model(model), device_named(device))
@@ -90,19 +102,30 @@ def command(
     keys = interpolation.keyframes(loaded, n_keys, seed, ends[0], ends[1], truncation)
     path = interpolation.path_between(keys, frames_per_step, loop)
     progress = Progress(quiet)
-    frames = []
-    with progress.task("drawing frames", len(path)) as bar:
-        for frame in interpolation.frames_along(loaded, path, label):
-            frames.append(frame)
-            bar(1)
-    n_steps = n_keys - (0 if loop else 1)
-    for target in targets:
+    shown = interpolation.shown_in_strip(n_keys - (0 if loop else 1), frames_per_step, loop)
+    n_points = {".png": shown.size, ".gif": len(path)}
+    sides = {target: _side(target, size, loaded.config.image_px) for target in targets}
+    for target, side in sides.items():
+        _check_memory(target, n_points.get(target.suffix.lower(), 0) * side**2)
+
+    def draw(latents: "Latents", side: int, what: str) -> "Iterator[Picture]":
+        with progress.task(f"drawing {what}", len(latents)) as bar:
+            for frame in interpolation.frames_along(loaded, latents, label):
+                yield enlarged(frame, side)
+                bar(1)
+
+    # Drawn for each file anew: no list of frames is ever held.
+    for target, side in sides.items():
         try:
-            _write(target, frames, fps, size, n_steps, frames_per_step, loop)
+            if target.suffix.lower() == ".png":
+                write_png(target, tile(np.stack(list(draw(path[shown.ravel()], side, target.name))), shown.shape[1]))
+            else:
+                writer = write_mp4 if target.suffix.lower() == ".mp4" else write_gif
+                writer(target, draw(path, side, target.name), fps)
         except OSError as error:
             raise UsageError(f"{target} cannot be written: {error.strerror}", "choose another --output") from error
-    shown = f"{n_keys} keyframes, {len(frames)} frames"
-    print_lines(terminal_line(f"{shown}: {target}") for target in targets)
+    found = f"{n_keys} keyframes, {len(path)} frames"
+    print_lines(terminal_line(f"{found}: {target}") for target in targets)
 
 
 def _targets(output: Path, overwrite: bool) -> list[Path]:
@@ -122,18 +145,14 @@ def _targets(output: Path, overwrite: bool) -> list[Path]:
     return targets
 
 
-def _write(
-    target: Path, frames: "list[Picture]", fps: float, size: int | None, n_steps: int, frames_per_step: int, loop: bool
-) -> None:
-    from generators.interpolation import strip
-    from generators.pictures import write_png
-    from generators.video import enlarged, write_gif, write_mp4
+def _side(target: Path, size: int | None, image_px: int) -> int:
+    return size or (image_px if target.suffix.lower() == ".png" else max(image_px, SMALLEST_CLIP_PX))
 
-    side = size or frames[0].shape[0]
-    suffix = target.suffix.lower()
-    if suffix == ".png":
-        write_png(target, strip([enlarged(frame, side) for frame in frames], n_steps, frames_per_step, loop))
-        return
-    side = size or max(side, SMALLEST_CLIP_PX)
-    writer = write_mp4 if suffix == ".mp4" else write_gif
-    writer(target, (enlarged(frame, side) for frame in frames), fps)
+
+def _check_memory(target: Path, n_points: int) -> None:
+    from forensics.common.errors import UsageError
+
+    most = MOST_STRIP_POINTS if target.suffix.lower() == ".png" else MOST_GIF_POINTS
+    if n_points > most:
+        hint = "smaller --size, fewer --keyframes or --frames-per-step, or FILE.mp4"
+        raise UsageError(f"{target} would have {n_points / 1e6:.0f} million points, more than {most / 1e6:.0f}", hint)

@@ -77,7 +77,13 @@ def _print_presets(systems: "list[SystemCard]") -> None:
     print_plain_table(table_console(), table)
 
 
+# A line of the table fits a terminal of 100 columns.
+DATA_COLUMNS = 44
+
+
 def _print_shipped(shipped: "list[ShippedCard]") -> None:
+    import textwrap
+
     from rich.text import Text
 
     from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
@@ -89,13 +95,13 @@ def _print_shipped(shipped: "list[ShippedCard]") -> None:
     table = plain_table()
     table.add_column("shipped", no_wrap=True)
     table.add_column("system", no_wrap=True)
-    for name in ("pictures", "file", "KID"):
+    for name in ("pictures", "file", "KID to these"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("trained on", overflow="fold")
     for card in shipped:
         kid = "-" if card.kid is None else f"{card.kid:.4f} [{card.extractor}]"
         table.add_row(
             Text(card.name), Text(terminal_line(card.system)), f"{card.image_px} px", f"{card.bytes / 1e6:.1f} MB",
-            Text(terminal_line(kid)), Text(terminal_line(card.data or "-")),
+            Text(terminal_line(kid)), Text(textwrap.fill(terminal_line(card.data or "-"), DATA_COLUMNS)),
         )  # fmt: skip
     print_plain_table(table_console(), table)

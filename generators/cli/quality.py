@@ -30,12 +30,14 @@ precision  share of samples that lie among reals (looks real)
 recall     share of reals that lie among samples (variety)
 floor      the same between training pictures and the reals: what 0 looks like
 near copies  share of samples nearer to a training picture than the nearest 1 %
-           of the reals are, with the range it has where nothing is copied
+           of the reals are, with the range it has where nothing is copied;
+           mirrored copies are looked for in pixels, not in features
 
 \b
 Intervals are 95 %, for independent pictures: many pictures of few people make
-them too narrow. Figures of different extractors, input
-sizes or weights are never comparable: results.json names all three.
+them too narrow. That of fid is wide (conservative). Figures of different
+extractors, input sizes or weights are never comparable: results.json names all
+three.
 --output keeps results.json and neighbours.png (rows: a sample, then its nearest
 training pictures; look at it before you say that a generator copies).
 """

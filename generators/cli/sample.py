@@ -40,10 +40,13 @@ Then:
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder of the samples.")
 @click.option("--n", type=click.IntRange(1, 1_000_000), default=256, show_default=True, metavar="N", help="How many.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of the latents."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    help="Of the latents.  [default: by --split: train 0, dev 1, test 2]",
 )
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="train", show_default=True,
-              help="What the manifest says of the samples. Give each split a seed of its own.")  # fmt: skip
+              help="What the manifest says of the samples. Splits of one seed hold the same pictures.")  # fmt: skip
 @click.option("--truncation", type=click.FloatRange(0, min_open=True), metavar="T",
               help="Draw latents from [-T, T] only: more ordinary pictures, less variety (BigGAN).")  # fmt: skip
 @click.option("--class", "class_name", metavar="NAME", help="One class, by name or number; without it all in turn.")
@@ -63,7 +66,7 @@ def command(
     model: str,
     output: str,
     n: int,
-    seed: int,
+    seed: int | None,
     split: str,
     truncation: float | None,
     class_name: str | None,

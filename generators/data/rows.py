@@ -1,13 +1,15 @@
 """What was asked for -> rows: manifests by label and split, plain folders whole, each file once.
 
 A test row must not slip into training. So a manifest in which any row has a split gives only rows of the split that is
-asked for, and a plain folder is refused where a manifest above or below it says that it holds pictures of another kind.
-Limits: the same picture in two files is two rows; the same file by two names is one.
+asked for; a file that any row of the given manifests puts in another label or split is left out of all the data; and a
+plain folder is refused where a manifest below it, or above the files that it holds or links to, says that they are of
+another kind. Limits: the same picture in two files is two rows; the same file by two names is one. Manifests that were not
+given are looked for above the pictures of plain folders only, and only by the name manifest.csv.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from forensics.common.errors import ManifestError, UsageError
@@ -19,8 +21,6 @@ from forensics.media.sniff import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from generators.data.request import DataRequest
 
 MANIFEST_FILE = "manifest.csv"
-# dataset/images/train/: a folder of pictures lies at most this far below its manifest in the layouts that are met.
-LEVELS_ABOVE = 2
 # First elements of seeds' paths; the drawing is the same for every run, so that runs are compared on the same pictures.
 LIMIT_SEED, LIMIT_STREAM = 0, 0x11A17
 ANY = "any"
@@ -35,19 +35,42 @@ class Row:
     folder: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """Rows of one of the data; counts: how many were left out for what; excluded: real files of another label or split."""
+
+    rows: list[Row]
+    counts: list[tuple[int, str]]
+    excluded: frozenset[Path] = field(default_factory=frozenset)
+
+
+# Files that a manifest above a folder excludes, by manifest: folders beside each other read theirs once.
+Known = dict[Path, frozenset[Path]]
+
+
 def choose_rows(request: DataRequest, progress: Progress) -> list[Row]:
     """Rows in the order of the data; how many of how many is said for each. Raises ManifestError or UsageError."""
+    known: Known = {}
+    parts = [_rows_of(data, origin, request, known) for origin, data in enumerate(request.data)]
+    # Over all the data before any row is taken: what one manifest keeps for testing, another or a folder may hold too.
+    excluded = frozenset[Path]().union(*(part.excluded for part in parts))
     rows: list[Row] = []
-    seen: dict[Path, int] = {}
-    for origin, data in enumerate(request.data):
-        found, counts = _rows_of(data, origin, request)
+    seen: set[Path] = set()
+    for data, part in zip(request.data, parts, strict=True):
         fresh: list[Row] = []
-        for row in found:
+        n_excluded = 0
+        for row in part.rows:
             real = _real(row.item.path)
-            if real not in seen:
-                seen[real] = origin
+            if real in excluded:
+                n_excluded += 1
+            elif real not in seen:
+                seen.add(real)
                 fresh.append(row)
-        counts.append((len(found) - len(fresh), "that are there twice (taken once)"))
+        counts = [
+            *part.counts,
+            (n_excluded, "that another row gives another label or split"),
+            (len(part.rows) - n_excluded - len(fresh), "that are there twice (taken once)"),
+        ]
         left_out = ", ".join(f"{count} {why}" for count, why in counts if count)
         total = len(fresh) + sum(count for count, _ in counts)
         progress.say(f"{data}: {len(fresh)} of {total} taken{f'; left out: {left_out}' if left_out else ''}")
@@ -65,12 +88,13 @@ def choose_rows(request: DataRequest, progress: Progress) -> list[Row]:
     return rows
 
 
-def _rows_of(data: Path, origin: int, request: DataRequest) -> tuple[list[Row], list[tuple[int, str]]]:
-    """Chosen rows of one of the data, and how many were left out for what."""
+def _rows_of(data: Path, origin: int, request: DataRequest, known: Known) -> Found:
     path = data.absolute()
     if path.is_dir():
         manifest = path / MANIFEST_FILE
-        return _of_manifest(manifest, origin, request) if manifest.is_file() else _of_folder(path, origin, request)
+        if manifest.is_file():
+            return _of_manifest(manifest, origin, request)
+        return _of_folder(path, origin, request, known)
     if not path.exists():
         raise ManifestError(f"{data} does not exist", "give a manifest, or a folder of pictures")
     if path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
@@ -78,18 +102,29 @@ def _rows_of(data: Path, origin: int, request: DataRequest) -> tuple[list[Row], 
     return _of_manifest(path, origin, request)
 
 
-def _of_manifest(path: Path, origin: int, request: DataRequest) -> tuple[list[Row], list[tuple[int, str]]]:
+def _of_manifest(path: Path, origin: int, request: DataRequest) -> Found:
     items = read_manifest(path)
     labelled = [item for item in items if request.label in (ANY, str(item.label))]
     has_splits = any(item.split for item in items)
     in_split = [item for item in labelled if is_in_split(item, request.split, has_splits)]
     taken = [item for item in in_split if item.path.suffix.lower() not in VIDEO_SUFFIXES]
     rows = [Row(item, origin, _folder_of(item.path, path.parent)) for item in taken]
-    return rows, [
+    counts = [
         (len(items) - len(labelled), f"without label {request.label}"),
         (len(labelled) - len(in_split), f"not in split {request.split}"),
         (len(in_split) - len(taken), "clips"),
     ]
+    return Found(rows, counts, _excluded(items, request))
+
+
+def _excluded(items: Sequence[Item], request: DataRequest) -> frozenset[Path]:
+    """Real files of a manifest's rows that have another label or split than was asked for."""
+    has_splits = any(item.split for item in items)
+    return frozenset(
+        _real(item.path)
+        for item in items
+        if request.label not in (ANY, str(item.label)) or not is_in_split(item, request.split, has_splits)
+    )
 
 
 def is_in_split(item: Item, asked: str, has_splits: bool) -> bool:
@@ -97,7 +132,7 @@ def is_in_split(item: Item, asked: str, has_splits: bool) -> bool:
     return asked == ANY or not has_splits or item.split == asked
 
 
-def _of_folder(folder: Path, origin: int, request: DataRequest) -> tuple[list[Row], list[tuple[int, str]]]:
+def _of_folder(folder: Path, origin: int, request: DataRequest, known: Known) -> Found:
     files, manifests = list_files(folder)
     pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if request.label != ANY or request.split != ANY:  # else all of it is asked for, whatever a manifest says
@@ -106,7 +141,7 @@ def _of_folder(folder: Path, origin: int, request: DataRequest) -> tuple[list[Ro
                 f"{folder} is a folder of pictures, but {manifests[0]} lies in it",
                 "give the manifests, which say what is real and what is for testing (or --label any --split any)",
             )
-        _refuse_if_described(folder, pictures, request)
+        _refuse_if_described(folder, pictures, request, known)
     if not pictures:
         raise ManifestError(
             f"{folder} holds no picture and no {MANIFEST_FILE}", "give a manifest, or a folder of pictures"
@@ -114,7 +149,7 @@ def _of_folder(folder: Path, origin: int, request: DataRequest) -> tuple[list[Ro
     label = 1 if request.label == "1" else 0
     name = printable(folder.resolve().name)
     rows = [Row(Item(path=file, label=label, dataset=name), origin, _folder_of(file, folder)) for file in pictures]
-    return rows, [(sum(file.suffix.lower() in VIDEO_SUFFIXES for file in files), "clips")]
+    return Found(rows, [(sum(file.suffix.lower() in VIDEO_SUFFIXES for file in files), "clips")])
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -142,21 +177,16 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return sorted(media), sorted(manifests)
 
 
-def _refuse_if_described(folder: Path, pictures: Sequence[Path], request: DataRequest) -> None:
-    """Raise UsageError where a manifest above the folder lists pictures of it that were not asked for."""
-    for manifest in _manifests_above(folder):
-        try:
-            items = read_manifest(manifest)
-        except ManifestError:
-            continue  # a file of this name that was never given: it need not be a manifest
-        has_splits = any(item.split for item in items)
-        held = {_real(path) for path in pictures}
-        described = [item for item in items if _real(item.path) in held]
-        others = [
-            item
-            for item in described
-            if request.label not in (ANY, str(item.label)) or not is_in_split(item, request.split, has_splits)
-        ]
+def _refuse_if_described(folder: Path, pictures: Sequence[Path], request: DataRequest, known: Known) -> None:
+    """Raise UsageError where a manifest above the files, links followed, lists some that were not asked for."""
+    held = {_real(path) for path in pictures}
+    for manifest in _manifests_above(held):
+        if manifest not in known:
+            try:
+                known[manifest] = _excluded(read_manifest(manifest), request)
+            except ManifestError:  # a file of this name that was never given: it need not be a manifest
+                known[manifest] = frozenset()
+        others = held & known[manifest]
         if others:
             raise UsageError(
                 f"{len(others)} of the pictures in {folder} are not of label {request.label} and split "
@@ -165,10 +195,18 @@ def _refuse_if_described(folder: Path, pictures: Sequence[Path], request: DataRe
             )
 
 
-def _manifests_above(folder: Path) -> Iterator[Path]:
-    for above in list(_real(folder).parents)[:LEVELS_ABOVE]:
-        if (above / MANIFEST_FILE).is_file():
-            yield above / MANIFEST_FILE
+def _manifests_above(files: Iterable[Path]) -> list[Path]:
+    """Manifests in the folders of the files and all that these lie in, up to the root; sorted."""
+    folders = {file.parent for file in files}
+    above = folders.union(*(folder.parents for folder in folders))
+    return sorted(path / MANIFEST_FILE for path in above if _is_file(path / MANIFEST_FILE))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a link leads into a folder that may not be searched: decoding will say so
+        return False
 
 
 def _folder_of(path: Path, root: Path) -> str:

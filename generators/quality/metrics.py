@@ -8,9 +8,11 @@ precision, recall   Kynkaanniemi et al. 2019, arXiv 1904.06991: share of fakes i
 
 The numbers are torch-fidelity's. Intervals of KID and FID are a delete-half jackknife (Wu 1986; Shao and Wu 1989): the
 spread over random subsets of half of each set, drawn without replacement, is the standard error of the whole, and
-value +- 1.96 of it covers 95 %. Where subsets are smaller than half, the spread is scaled by sqrt(m / (n - m)). It is not
-the spread of a subset's KID that some tools print, which does not shrink with n. For FID it is about the expectation at
-this n, not about the FID of infinitely many pictures. Of sets of one distribution it is too wide, never too narrow.
+value +- 1.96 of it covers 95 %. Where subsets of m are smaller than half of n, the spread is scaled by sqrt(m / (n - m)),
+by the larger of the two sets' factors where they differ (too wide, if at all). It is not the spread of a subset's KID that
+some tools print, which does not shrink with n. Of sets of one distribution it is too wide, never too narrow.
+FID's interval is about the expectation at this n, not about the FID of infinitely many pictures, and wide (conservative):
+covariances of half as many pictures scatter more than by sqrt(2), most of all with fewer pictures than features.
 Precision and recall have Wilson's interval of a share, for the other set as it is.
 Limits: pictures count as independent; several of one person or clip make every interval too narrow.
 """
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import kernel_mmd, kernel_poly, mmd2
+from torch_fidelity.metric_kid import kernel_poly
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from forensics.common.errors import UsageError
@@ -31,6 +33,8 @@ from forensics.common.seeds import rng_for
 from generators.quality.extractors import Features
 
 Rows = NDArray[np.int64]
+# Of fakes, of reals.
+Pair = tuple[int, int]
 
 # As in Binkowski et al. and torch-fidelity: the cost of a subset grows with the square of its size.
 KID_SUBSETS, MAX_SUBSET = 100, 1000
@@ -60,20 +64,21 @@ def kid(
 ) -> Estimate:
     """Kernel distance of features (N, D) and (M, D): the mean over subsets, and the interval of the whole.
 
-    subset_size: half of the smaller set, at most 1000, if not given; it must be smaller than both.
+    subset_size: of both sets; half of each, at most 1000, if not given. It must be smaller than both.
     Raises UsageError for fewer than 8 of either or a subset that is too large.
     """
     _check(fake, real)
-    size = _subset_size(fake, real, subset_size)
+    totals = len(fake), len(real)
+    sizes = _subset_sizes(totals, subset_size)
     mmd = _mmd_of_rows(fake, real)
-    values = [mmd(*rows) for rows in _draws(len(fake), len(real), size, subsets, seed, KID_STREAM)]
-    return _jackknife(float(np.mean(values)), values, size, min(len(fake), len(real)))
+    values = [mmd(*rows) for rows in _draws(totals, sizes, subsets, seed, KID_STREAM)]
+    return _jackknife(float(np.mean(values)), values, sizes, totals)
 
 
 def fid(fake: Features, real: Features, seed: int = 0, subsets: int = FID_SUBSETS) -> Estimate:
     """Frechet distance of features (N, D) and (M, D), with the interval of its expectation at this N and M.
 
-    Raises UsageError for fewer than 8 of either.
+    The interval is wide (conservative): see the module's text. Raises UsageError for fewer than 8 of either.
     """
     _check(fake, real)
     if min(len(fake), len(real)) <= fake.shape[1]:
@@ -83,10 +88,11 @@ def fid(fake: Features, real: Features, seed: int = 0, subsets: int = FID_SUBSET
     else:
         statistics = [fid_features_to_statistics(torch.from_numpy(np.ascontiguousarray(part))) for part in (fake, real)]
         value = float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
-    size = _subset_size(fake, real, None)
-    draws = _draws(len(fake), len(real), size, subsets, seed, FID_STREAM)
+    totals = len(fake), len(real)
+    sizes = _subset_sizes(totals, None)
+    draws = _draws(totals, sizes, subsets, seed, FID_STREAM)
     values = [frechet_distance(fake[rows_f], real[rows_r]) for rows_f, rows_r in draws]
-    return _jackknife(value, values, size, min(len(fake), len(real)))
+    return _jackknife(value, values, sizes, totals)
 
 
 def precision_recall(fake: Features, real: Features, neighbours: int = NEIGHBOURS) -> tuple[Estimate, Estimate]:
@@ -127,29 +133,40 @@ def wilson(share: float, n: int) -> Estimate:
 def _mmd_of_rows(fake: Features, real: Features) -> Callable[[Rows, Rows], float]:
     """A function of chosen rows of both sets -> unbiased squared MMD."""
     if max(len(fake), len(real)) > MAX_KERNEL_ROWS:
-        return lambda f, r: float(kernel_mmd(fake[f], real[r]))
+        return lambda f, r: _mmd(
+            kernel_poly(fake[f], fake[f]), kernel_poly(fake[f], real[r]), kernel_poly(real[r], real[r])
+        )
     k_ff, k_fr, k_rr = kernel_poly(fake, fake), kernel_poly(fake, real), kernel_poly(real, real)
-    return lambda f, r: float(mmd2(k_ff[np.ix_(f, f)], k_fr[np.ix_(f, r)], k_rr[np.ix_(r, r)]))
+    return lambda f, r: _mmd(k_ff[np.ix_(f, f)], k_fr[np.ix_(f, r)], k_rr[np.ix_(r, r)])
 
 
-def _draws(n: int, m: int, size: int, subsets: int, seed: int, stream: int) -> Iterator[tuple[Rows, Rows]]:
+def _mmd(k_ff: Features, k_fr: Features, k_rr: Features) -> float:
+    """Unbiased squared MMD of kernels (a, a), (a, b), (b, b); torch-fidelity's, which is of a = b only, for any a and b."""
+    within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (k_ff, k_rr)]
+    return float(within[0] + within[1] - 2.0 * k_fr.mean())
+
+
+def _draws(totals: Pair, sizes: Pair, subsets: int, seed: int, stream: int) -> Iterator[tuple[Rows, Rows]]:
     """Rows of either set for each subset, without replacement."""
     for index in range(subsets):
         rng = rng_for(seed, stream, index)
-        yield rng.permutation(n)[:size], rng.permutation(m)[:size]
+        yield rng.permutation(totals[0])[: sizes[0]], rng.permutation(totals[1])[: sizes[1]]
 
 
-def _jackknife(value: float, values: list[float], size: int, n: int) -> Estimate:
-    half = Z95 * float(np.std(values, ddof=1)) * math.sqrt(size / (n - size))
+def _jackknife(value: float, values: list[float], sizes: Pair, totals: Pair) -> Estimate:
+    scale = max(size / (n - size) for size, n in zip(sizes, totals, strict=True))
+    half = Z95 * float(np.std(values, ddof=1)) * math.sqrt(scale)
     return Estimate(value, value - half, value + half)
 
 
-def _subset_size(fake: Features, real: Features, asked: int | None) -> int:
-    n = min(len(fake), len(real))
-    size = min(n // 2, MAX_SUBSET) if asked is None else asked
-    if not 2 <= size < n:
-        raise UsageError(f"subsets of {size} of {n} pictures", "at least 2, and fewer than there are")
-    return size
+def _subset_sizes(totals: Pair, asked: int | None) -> Pair:
+    """Of fakes and of reals: each set gives its own half, as one size for both would count the larger set's chance
+    as if it were the smaller one."""
+    if asked is None:
+        return min(totals[0] // 2, MAX_SUBSET), min(totals[1] // 2, MAX_SUBSET)
+    if not 2 <= asked < min(totals):
+        raise UsageError(f"subsets of {asked} of {min(totals)} pictures", "at least 2, and fewer than there are")
+    return asked, asked
 
 
 def _scatter_root(rows: Features) -> Features:

@@ -7,7 +7,8 @@ has where nothing is copied, and the chance that a sample is nearer than a held-
 The range: if samples and held-out reals are draws of one distribution, the number of n samples below the r-th smallest of m
 reals' distances is beta-binomial (n, r, m - r + 1), whatever that distribution is. Both sides' chance is in it.
 Limits: a blurred or collapsed generator is near to everything and raises both figures without copying, so the nearest
-pairs are to be looked at. Held-out reals that repeat training pictures hide copies. Mirrored copies are not searched for.
+pairs are to be looked at. Held-out reals that repeat training pictures hide copies. Mirrored copies are searched for in
+pixels alone: features of a network may tell a picture from its mirror image.
 """
 
 from dataclasses import dataclass
@@ -49,17 +50,28 @@ class Memorisation:
     median_real: float
 
 
-def nearest(queries: Features, base: Features, k: int = NEIGHBOURS) -> Nearest:
-    """Euclidean neighbours of (N, D) among (M, D), exact; k is cut to M. Ties go to the lower index."""
+def mirrored(pictures: Features, px: int) -> Features:
+    """Rows (M, 3 px^2) of small RGB pictures -> the same rows of their left-right mirror images."""
+    return pictures.reshape(-1, px, px, 3)[:, :, ::-1].reshape(pictures.shape)
+
+
+def nearest(queries: Features, base: Features, k: int = NEIGHBOURS, mirror: Features | None = None) -> Nearest:
+    """Euclidean neighbours of (N, D) among (M, D), exact; k is cut to M. Ties go to the lower index.
+
+    mirror: (M, D), the base's mirror images: a distance is then the smaller of those to a row and to its mirror image.
+    """
+    bases = [base] if mirror is None else [base, mirror]
     k = min(k, len(base))
-    squares = (base**2).sum(axis=1)
+    squares = [(rows**2).sum(axis=1) for rows in bases]
     indices, distances = [], []
     for start in range(0, len(queries), QUERY_ROWS):
         part = queries[start : start + QUERY_ROWS]
-        d2 = squares[None, :] - 2.0 * part @ base.T  # + |part|^2, which does not change the order
+        # + |part|^2, which does not change the order
+        each = [norms[None, :] - 2.0 * part @ rows.T for norms, rows in zip(squares, bases, strict=True)]
+        d2 = np.minimum.reduce(each)
         order = np.argsort(d2, axis=1, kind="stable")[:, :k]
         # Anew for the few: the expansion above cancels where a copy is at distance 0.
-        exact = np.sqrt(((base[order] - part[:, None, :]) ** 2).sum(axis=2))
+        exact = np.sqrt(np.minimum.reduce([((rows[order] - part[:, None, :]) ** 2).sum(axis=2) for rows in bases]))
         again = np.argsort(exact, axis=1, kind="stable")
         indices.append(np.take_along_axis(order, again, axis=1))
         distances.append(np.take_along_axis(exact, again, axis=1))

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from forensics import __version__
-from generators.quality.metrics import FID_PICTURES, Estimate
+from generators.quality.metrics import FID_PICTURES, MIN_PICTURES, Estimate
 from generators.quality.neighbours import Memorisation
 
 LIBRARIES = ("torch", "numpy", "scipy", "torch-fidelity", "timm", "opencv-python-headless")
@@ -138,6 +138,8 @@ def notes_of(
         notes.append("the extractor 'pixels' sees layout and colour at 16 x 16, no detail")
     if train is None:
         notes.append("no training pictures apart from the reals: no floor, no search for copies (--train-data)")
+    if train is not None and train.n < MIN_PICTURES:
+        notes.append(f"no floor: training pictures {train.n}, needed {MIN_PICTURES}")
     if train is not None and train.n == limit:
         notes.append(f"copies were looked for among {limit} training pictures drawn at random: --reals N for more")
     if seen:

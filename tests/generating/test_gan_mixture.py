@@ -8,9 +8,9 @@ that this was written on, as modes covered of 8 (share of the samples within thr
   eight generators  8 (.99)  7 (1.0)  8 (.94)  7 (1.0)  6 (.89)  8 (.92)  7 (.89)  6 (.87)   mean 7.1
   one generator     2 (.51)  7 (.47)  2 (.42)  0 (.00)  0 (.00)  0 (.00)  8 (.80)  8 (.74)   mean 3.4
 Eight generators cover all modes in 3 of the 8, where one covers 2, 2 and 0; they cover more in 5, as many in 1, fewer in 2.
-What they miss, they miss because two of them sit on one mode. The test plays seed 0. The settings were found by search: of
-some 16 others (rates, widths, radii, steps, noise, averaging; 3 to 6 seeds each) a few showed no advantage or the reverse, so
-that this is an example of what several generators can do, and no measure of how often they do it.
+What they miss, they miss because two of them sit on one mode. The test plays seed 0. The settings were found by search:
+of some 16 others (rates, widths, radii, steps, noise, averaging; 3 to 6 seeds each) a few showed no advantage or the
+reverse, so that this is an example of what several generators can do, and no measure of how often they do it.
 """
 
 import math

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from forensics.common.errors import ManifestError, UsageError
-from forensics.common.manifest import Item, write_manifest
+from forensics.common.manifest import Item, read_manifest, write_manifest
 from forensics.common.progress import Progress
 from forensics.faces.types import Face
+from generators.data import rows as rows_module
 from generators.data.pictures import DataRequest, Pictures, load_pictures, pictures_of
 
 PX = 16
@@ -127,6 +128,70 @@ def test_test_rows_do_not_come_in_by_the_folder_of_their_pictures(tmp_path: Path
     with pytest.raises(UsageError, match=r"manifest\.csv lies in it"):
         load(tmp_path, manifest.parent.parent)
     assert len(load(tmp_path, manifest.parent / "images", label="any", split="any")) == 10
+
+
+def row(root: Path, name: str, split: str, label: int = 0) -> Item:
+    path = root / name
+    return Item(path if path.exists() else write(path, plain(50)), label, split=split)
+
+
+@pytest.mark.parametrize("other", [{"split": "test"}, {"split": "train", "label": 1}])
+@pytest.mark.parametrize("in_two", [False, True])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_file_with_two_verdicts_is_left_out(tmp_path: Path, other: dict, in_two: bool, is_first: bool) -> None:
+    rows = [row(tmp_path, "x.png", "train"), row(tmp_path, "y.png", "train")]
+    against = [row(tmp_path, "y.png", **other)]
+    written = [rows, against] if in_two else [rows + against]
+    written = [part[::-1] for part in written[::-1]] if is_first else written
+    data = [tmp_path / f"m{i}.csv" for i in range(len(written))]
+    for path, part in zip(data, written, strict=True):
+        write_manifest(path, part)
+    said = Said()
+    pictures = load(tmp_path, *data, said=said)
+    assert [item.path.name for item in pictures.items] == ["x.png"]
+    assert "1 that another row gives another label or split" in said.text
+    everything = load(tmp_path, *data, label="any", split="any")
+    assert sorted(item.path.name for item in everything.items) == ["x.png", "y.png"]
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_folder_gives_nothing_that_a_given_manifest_excludes(tmp_path: Path, is_first: bool) -> None:
+    write_manifest(tmp_path / "cm.csv", [row(tmp_path, "c/x.png", "train"), row(tmp_path, "c/y.png", "test")])
+    row(tmp_path, "c/z.png", "")
+    data = [tmp_path / "cm.csv", tmp_path / "c"]
+    said = Said()
+    pictures = load(tmp_path, *(data[::-1] if is_first else data), said=said)
+    assert sorted(item.path.name for item in pictures.items) == ["x.png", "z.png"]
+    assert "1 that another row gives another label or split" in said.text
+
+
+@pytest.mark.parametrize("links_to", ["folder", "pictures"])
+def test_links_to_test_pictures_are_refused(tmp_path: Path, manifest: Path, links_to: str) -> None:
+    images, links = manifest.parent / "images", tmp_path / "links"
+    links.mkdir()
+    for name in ("0.png", "5.png"):  # train and test
+        (links / name).symlink_to(images / name)
+    if links_to == "folder":
+        (links / "all").symlink_to(images)
+    with pytest.raises(UsageError, match=rf"{1 if links_to == 'pictures' else 6} of the pictures in .*links are not"):
+        load(tmp_path, links)
+
+
+def test_a_manifest_far_above_a_folder_is_found(tmp_path: Path) -> None:
+    write_manifest(
+        tmp_path / "manifest.csv", [row(tmp_path, "a/b/c/d/x.png", "train"), row(tmp_path, "a/b/c/d/y.png", "test")]
+    )
+    with pytest.raises(UsageError, match=r"1 of the pictures in .*d are not of label 0 and split train"):
+        load(tmp_path, tmp_path / "a/b/c/d")
+
+
+def test_a_manifest_above_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{folder}/{i}.png" for folder in "abc" for i in range(2)]
+    write_manifest(tmp_path / "manifest.csv", [row(tmp_path, name, "train") for name in names])
+    read: list[Path] = []
+    monkeypatch.setattr(rows_module, "read_manifest", lambda path: read.append(path) or read_manifest(path))
+    assert len(load(tmp_path, *(tmp_path / folder for folder in "abc"))) == 6
+    assert read.count(tmp_path / "manifest.csv") == 1
 
 
 def test_clips_of_a_manifest_are_counted(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from forensics.cli import cli
 from forensics.common.errors import UsageError
 from generators.checkpoint import load_generator, write_checkpoint
 from generators.drawing import draw_latents, draw_pictures
-from generators.interpolation import Place, frames_along, keyframes, path_between, slerp, strip
+from generators.interpolation import Place, frames_along, keyframes, path_between, shown_in_strip, slerp
 from generators.monitor.grid import GAP_PX
 from generators.system import configured, system_named
 from generators.video import enlarged, write_gif, write_mp4
@@ -152,13 +152,14 @@ def numbered(n, side=32):
 
 
 def test_a_strip_has_a_row_for_each_step():
-    frames = numbered(9, 4)
-    sheet = strip(frames, n_steps=2, frames_per_step=4, loop=False)
-    assert sheet.shape == (2 * 4 + GAP_PX, 5 * 4 + 4 * GAP_PX, 3)
-    shown = [[int(sheet[y * 6, x * 6, 0]) for x in range(5)] for y in range(2)]
-    assert shown == [[10, 30, 50, 70, 90], [90, 110, 130, 150, 170]]
-    looped = strip(frames[:8], n_steps=2, frames_per_step=4, loop=True)
-    assert [int(looped[6, x * 6, 0]) for x in range(5)] == [90, 110, 130, 150, 10]  # back at the first
+    assert shown_in_strip(n_steps=2, frames_per_step=4, loop=False).tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
+    assert shown_in_strip(2, 4, loop=True)[1].tolist() == [4, 5, 6, 7, 0]  # back at the first
+    assert shown_in_strip(1, 800, loop=False).tolist() == [list(range(0, 801, 100))]
+
+
+def test_paths_have_an_end():
+    with pytest.raises(UsageError, match="20000"):
+        path_between(np.zeros((201, 2), np.float32), 100, loop=False)
 
 
 def test_an_mp4_holds_the_frames_at_their_times(tmp_path):
@@ -247,7 +248,16 @@ def test_one_file_between_two_samples(models, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [(("-o", "a.avi"), "avi"), (("-o", "a", "--from", "x"), "place"), (("-o", "a", "--class", "0"), "classes")],
+    [
+        (("-o", "a.avi"), "avi"),
+        (("-o", "a", "--from", "x"), "place"),
+        (("-o", "a", "--class", "0"), "classes"),
+        (("-o", "a.mp4", "--fps", "nan"), "finite"),
+        (("-o", "a.mp4", "--truncation", "nan"), "finite"),
+        (("-o", "a.png", "--size", 4096), "points"),
+        (("-o", "a.gif", "--size", 4096), "points"),
+        (("-o", "a.mp4", "--frames-per-step", 10_000), "20000"),
+    ],
 )
 def test_options_that_cannot_be_are_errors(models, tmp_path, monkeypatch, arguments, word):
     monkeypatch.chdir(tmp_path)

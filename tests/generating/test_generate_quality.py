@@ -14,7 +14,7 @@ from forensics.common.manifest import Item, write_manifest
 from forensics.common.progress import Progress
 from generators.checkpoint import write_checkpoint
 from generators.measure import measure
-from generators.quality.neighbours import memorisation, most_suspicious, nearest
+from generators.quality.neighbours import memorisation, mirrored, most_suspicious, nearest
 from generators.quality_config import QualityConfig
 from generators.system import configured, system_named
 
@@ -159,6 +159,35 @@ def test_copies_are_found_and_shown(tmp_path, data, train):
     for row in range(16):
         top = row * (PX + 2)
         assert np.array_equal(sheet[top : top + PX, :PX], sheet[top : top + PX, PX + 2 : 2 * PX + 2])
+
+
+def test_mirrored_copies_are_found_in_pixels(tmp_path, data, train):
+    pictures = np.concatenate([train[:30, :, ::-1], blobs(30, 9)])
+    found = measure(samples(tmp_path / "fakes", pictures), config(data), QUIET)
+    assert found.memorisation[0].near_share == pytest.approx(0.5, abs=0.06)
+    assert found.memorisation[0].expected_share_high < 0.2
+
+
+def test_nearest_takes_the_smaller_of_a_picture_and_its_mirror_image():
+    rng = np.random.default_rng(0)
+    base, queries = rng.random((20, 3 * 4 * 4)), rng.random((9, 3 * 4 * 4))
+    flipped = np.stack([row.reshape(4, 4, 3)[:, ::-1].ravel() for row in base])
+    assert np.array_equal(mirrored(base, 4), flipped)
+    full = np.minimum(*(np.linalg.norm(queries[:, None] - rows[None], axis=2) for rows in (base, flipped)))
+    found = nearest(queries, base, 3, flipped)
+    assert np.array_equal(found.indices, full.argsort(axis=1)[:, :3])
+    assert np.allclose(found.distances, np.sort(full, axis=1)[:, :3])
+    # Those of one set and of the set mirrored, and a symmetric picture is not its own neighbour twice.
+    assert np.array_equal(nearest(flipped[:5], base, 1, flipped).indices[:, 0], np.arange(5))
+    assert all(len(set(row)) == 3 for row in found.indices.tolist())
+
+
+def test_too_few_training_pictures_for_a_floor_are_said(tmp_path, data, train):
+    other = write_set(tmp_path / "other", [(0, "train", train[:7])])
+    found = measure(samples(tmp_path / "f", blobs(40, 9)), config(data, train_data=(str(other),)), QUIET)
+    assert (found.train.n, found.floor_kid, found.floor_fid) == (7, None, None)
+    assert "no floor: training pictures 7, needed 8" in found.notes
+    assert len(found.memorisation) == 1
 
 
 def test_same_command_same_bytes_from_cache_too(tmp_path, data):

@@ -72,11 +72,25 @@ def test_interval_of_equal_distributions_is_never_too_narrow():
     assert np.mean([e.low <= 0 <= e.high for e in found]) >= 0.95
 
 
-def test_interval_of_unequal_sizes_is_conservative():
+@pytest.mark.parametrize(("n", "m"), [(40, 400), (200, 50)])
+def test_interval_of_unequal_sizes_covers_and_is_not_too_wide(n, m):
     d, shift = 16, 0.3
     truth = kid_of_shifted_normals(shift, d)
-    found = [kid(normal(60, d, shift, seed=2 * k), normal(200, d, seed=2 * k + 1), k, 40) for k in range(100)]
-    assert np.mean([e.low <= truth <= e.high for e in found]) >= 0.93
+    found = [kid(normal(n, d, shift, seed=2 * k), normal(m, d, seed=2 * k + 1), k, 40) for k in range(100)]
+    assert np.mean([e.low <= truth <= e.high for e in found]) >= 0.9
+    half = np.mean([(e.high - e.low) / 2 for e in found]) / metrics.Z95
+    assert half == pytest.approx(np.std([e.value for e in found]), rel=0.25)
+
+
+def test_unbiased_mmd_of_unequal_sizes_is_the_sum_over_pairs():
+    fake, real = normal(3, 2, 0.3), normal(5, 2, seed=1)
+
+    def mean(pairs):
+        return np.mean([(x @ y / 2 + 1) ** 3 for x, y in pairs])
+
+    ff, rr = ([(a, b) for i, a in enumerate(s) for j, b in enumerate(s) if i != j] for s in (fake, real))
+    expected = mean(ff) + mean(rr) - 2 * mean([(a, b) for a in fake for b in real])
+    assert metrics._mmd_of_rows(fake, real)(np.arange(3), np.arange(5)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("figure", [kid, fid])

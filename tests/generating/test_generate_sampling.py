@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from scipy import stats
 
 from forensics.cli import cli
-from forensics.common.errors import UsageError
-from forensics.common.files import sha256_of_file
+from forensics.common.errors import UsageError, WeightsError
+from forensics.common.files import sha256_of_file, write_atomic
 from forensics.common.manifest import Item, read_manifest, write_manifest
 from forensics.common.progress import Progress
-from generators.checkpoint import load_generator, write_checkpoint
+from generators.checkpoint import load_generator, read_checkpoint, write_checkpoint
 from generators.drawing import BATCH, draw_latents, draw_pictures, label_named, labels_of, render
 from generators.sampling import Reals, read_record, write_samples
 from generators.system import configured, system_named
@@ -328,6 +328,75 @@ def test_reals_that_have_become_fewer_leave_no_file_behind(loaded, real_manifest
     assert tree(tmp_path / "set") == tree(tmp_path / "fresh")
 
 
+def test_a_stop_while_a_set_grows_leaves_no_manifest_of_other_reals(loaded, real_manifest, tmp_path, monkeypatch):
+    reals = Reals((real_manifest,))
+    write_samples(loaded, tmp_path / "set", 2, reals=reals)
+
+    def stop(path, content):
+        if path.parent.name == "real":
+            raise KeyboardInterrupt
+        write_atomic(path, content)
+
+    monkeypatch.setattr("generators.sampling.write_atomic", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(loaded, tmp_path / "set", 4, reals=reals)
+    assert not (tmp_path / "set" / "manifest.csv").exists()
+    monkeypatch.undo()
+    write_samples(loaded, tmp_path / "set", 4, reals=reals)
+    write_samples(loaded, tmp_path / "fresh", 4, reals=reals)
+    assert tree(tmp_path / "set") == tree(tmp_path / "fresh")
+
+
+def test_overwrite_takes_away_only_what_it_replaces(loaded, tmp_path):
+    kept = [tmp_path / name for name in ("fake/000002.png", "fake/000000.jpg", "real/000000.png")]
+    for path in [*kept, tmp_path / "fake" / "000001.png"]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    for _ in range(2):
+        write_samples(loaded, tmp_path, 2, overwrite=True)
+        assert [path.read_bytes() for path in kept] == [b"mine"] * 3
+    with pytest.raises(UsageError, match=r"000002\.png is not one of"):
+        write_samples(loaded, tmp_path, 3)
+
+
+def test_every_split_has_a_seed_of_its_own(loaded, tmp_path):
+    for split in ("train", "dev", "test"):
+        write_samples(loaded, tmp_path / split, 1, split=split)
+    assert [read_record(tmp_path / split).seed for split in ("train", "dev", "test")] == [0, 1, 2]
+    assert len({(tmp_path / split / "fake" / "000000.png").read_bytes() for split in ("train", "dev", "test")}) == 3
+
+
+def test_names_that_are_no_text_are_refused(loaded, tmp_path):
+    for options in ({"dataset": "\udcff"}, {"reals": Reals((tmp_path / "\udcff",))}):
+        with pytest.raises(UsageError, match="UTF-8"):
+            write_samples(loaded, tmp_path / "set", 1, **options)
+    assert not (tmp_path / "set").exists()
+
+
+# -- checkpoints that lie
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int32])
+def test_weights_of_another_kind_of_number_are_refused(model, tmp_path, dtype):
+    tensors, meta = read_checkpoint(model)
+    name = next(key for key, value in tensors.items() if value.dim() == 4)
+    write_checkpoint(tmp_path / "bad.safetensors", {**tensors, name: tensors[name].to(dtype)}, meta)
+    with pytest.raises(WeightsError, match="do not fit"):
+        load_generator(tmp_path / "bad.safetensors", CPU)
+
+
+def test_classes_and_views_that_cannot_be_are_refused(tmp_path):
+    path = checkpoint(tmp_path / "c.safetensors", "cgan", ("cat", "\ud800"))
+    assert load_generator(path, CPU).class_names == ("cat", "\\ud800")
+    tensors, meta = read_checkpoint(path)
+    write_checkpoint(path, tensors, {**meta, "class_names": ["cat"]})
+    with pytest.raises(WeightsError, match="1 names of 2 classes"):
+        load_generator(path, CPU)
+    write_checkpoint(path, tensors, {**meta, "view": "x"})
+    with pytest.raises(WeightsError, match="view"):
+        load_generator(path, CPU)
+
+
 # -- the command
 
 
@@ -381,3 +450,11 @@ def test_progress_says_what_was_there(loaded, tmp_path, capsys):
     write_samples(loaded, tmp_path, 2)
     write_samples(loaded, tmp_path, 5, progress=Progress())
     assert "2 of 5 samples are there already" in capsys.readouterr().err
+
+
+def test_an_export_that_cannot_be_written_is_an_error(model, tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").write_text("x")
+    for target, word in (("folder.safetensors", "is a folder"), ("file/a.safetensors", "cannot be written")):
+        result = run("export", model, "-o", tmp_path / target, "--overwrite")
+        assert isinstance(result.exception, UsageError) and word in result.exception.message

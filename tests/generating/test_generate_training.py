@@ -242,6 +242,16 @@ def test_options_that_would_change_the_run_are_refused_by_name(tmp_path: Path, p
     assert run(tmp_path, photos, steps=14, save_every=2).step == 14
 
 
+def test_data_whose_path_no_record_can_hold_are_refused(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    (tmp_path / "link").symlink_to(odd)
+    for data in (odd, tmp_path / "link"):
+        with pytest.raises(UsageError, match=r"not UTF-8: .*caf\\xe9"):
+            run(tmp_path / "run", data)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"no training run wrote \(thesis.txt"):
