@@ -5,7 +5,6 @@ arXiv 2006.06676, reference code), because a GAN's step runs a network several t
 """
 
 import os
-from collections.abc import Iterable
 from datetime import timedelta
 
 import torch
@@ -100,8 +99,3 @@ def set_threads(threads: int) -> None:
     """CPU threads of this process; 0: its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether every number in the tensors is one."""
-    return all(bool(torch.isfinite(t).all()) for t in tensors if t.is_floating_point())

@@ -78,7 +78,7 @@ def _print_presets(systems: "list[SystemCard]") -> None:
 
 
 # A line of the table fits a terminal of 100 columns.
-DATA_COLUMNS = 44
+DATA_COLUMNS = 36
 
 
 def _print_shipped(shipped: "list[ShippedCard]") -> None:
