@@ -1,7 +1,7 @@
 """Frames as a clip: MP4 (H.264) and GIF, whole or not at all, the same bytes for the same frames.
 
 GIF89a (CompuServe 1990) counts time in hundredths of a second, so its rate is the nearest it has, and knows 256 colours
-a frame. A GIF says in its comment that it is synthetic; the MP4 does not.
+a frame. Both say that they are synthetic: the GIF in its comment, the MP4 in its tags (`generators.provenance`).
 """
 
 import io
@@ -16,17 +16,19 @@ from PIL import Image
 from forensics.common.files import write_atomic
 from forensics.perturb.clip import recompress_clip
 from generators.pictures import Picture
+from generators.provenance import COMMENT, synthetic_tags
 
 # x264's "looks as the original" (its default is 23): a clip of a generator is to be looked at.
 MP4_CRF = 18.0
 COLOURS = 256
-COMMENT = b"Synthetic: drawn by a generative network. Made with forensics generate."
+DRAWN = "Frames drawn by a generative network"
 
 
 def write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> int:
     """Write frames of one size, (H, W, 3) uint8 RGB; returns how many. Odd sides grow by a pixel. ValueError for none."""
     rate = Fraction(fps).limit_denominator(1001)
-    return recompress_clip(((float(k / rate), frame) for k, frame in enumerate(frames)), path, MP4_CRF)
+    timed = ((float(k / rate), frame) for k, frame in enumerate(frames))
+    return recompress_clip(timed, path, MP4_CRF, metadata=synthetic_tags(DRAWN))
 
 
 def write_gif(path: Path, frames: Iterable[Picture], fps: float) -> int:
@@ -46,8 +48,9 @@ def write_gif(path: Path, frames: Iterable[Picture], fps: float) -> int:
     # Two hundredths is the shortest that viewers honour; a shorter one they slow down to a tenth of a second.
     duration_ms = 10 * max(2, round(100 / fps))
     buffer = io.BytesIO()
+    comment = COMMENT.encode("ascii")
     first.save(
-        buffer, "GIF", save_all=True, append_images=rest, duration=duration_ms, loop=0, comment=COMMENT, disposal=1
+        buffer, "GIF", save_all=True, append_images=rest, duration=duration_ms, loop=0, comment=comment, disposal=1
     )
     write_atomic(path, buffer.getvalue())
     return n

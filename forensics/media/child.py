@@ -4,8 +4,11 @@ It imports the decoders once, then waits for jobs on standard input (one JSON li
 every file. That grandchild limits its memory and processor time, decodes, and writes messages to standard output:
 
     8 bytes      length of the header, length of the payload, both little-endian uint32
-    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "error", ...}
+    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "sound" | "error", ...}
     payload      for a sample: (H, W, 3) uint8 RGB; else nothing
+
+A job that joins a clip and its sound is answered with one message, "sound", and may write one file, named in the job, up to
+a size that the job states; every other job may write none.
 
 `ready` comes once, when the decoders are imported: a job's time is counted from there.
 After a job that ended abnormally this process ends too, with the job's status: the stream may stop inside a message, so
@@ -40,7 +43,7 @@ def main() -> None:
     import av
     import cv2
 
-    from forensics.media import image, video  # noqa: F401  (imported before the fork, so that each job starts fast)
+    from forensics.media import image, join, video  # noqa: F401  (imported before the fork, so that each job starts fast)
 
     av.logging.set_level(None)
     cv2.setNumThreads(1)
@@ -62,8 +65,11 @@ def _run(job: dict[str, Any], output: BinaryIO) -> int:
 
     limits = MediaLimits(**job["limits"])
     try:
-        _limit_resources(limits.max_memory_bytes, limits.max_wall_s)
-        _decode(Path(job["path"]), Sampling(**job["sampling"]), limits, job["threads"], output)
+        _limit_resources(limits.max_memory_bytes, limits.max_wall_s, job.get("max_file_bytes", 0))
+        if "output" in job:
+            _join(job, limits, output)
+        else:
+            _decode(Path(job["path"]), Sampling(**job["sampling"]), limits, job["threads"], output)
     except MediaError as error:
         _send(output, {"type": "error", "message": error.message, "hint": error.hint, "outcome": str(error.outcome)})
     except MEMORY_ERRORS:
@@ -76,14 +82,14 @@ def _run(job: dict[str, Any], output: BinaryIO) -> int:
     return 0
 
 
-def _limit_resources(max_memory_bytes: int, max_wall_s: float) -> None:
+def _limit_resources(max_memory_bytes: int, max_wall_s: float, max_file_bytes: int = 0) -> None:
     used = (
         int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
     )
     seconds = int(max_wall_s * CPU_TIME_FACTOR) + 1
     _lower_limit(resource.RLIMIT_AS, used + max_memory_bytes)
     _lower_limit(resource.RLIMIT_CPU, seconds, CPU_GRACE_S)
-    _lower_limit(resource.RLIMIT_FSIZE, 0)  # this process has no business writing files
+    _lower_limit(resource.RLIMIT_FSIZE, max_file_bytes)  # 0: this process has no business writing files
     _lower_limit(resource.RLIMIT_CORE, 0)
 
 
@@ -110,6 +116,22 @@ def _decode(path: Path, sampling: Any, limits: Any, threads: int, output: Binary
             events = decode_video(file, found.name, sampling, limits, threads)
         for event in events:
             _send_event(event, output)
+
+
+def _join(job: dict[str, Any], limits: Any, output: BinaryIO) -> None:
+    from forensics.common.errors import MediaError
+    from forensics.media.join import join
+
+    try:
+        with (
+            open_regular(Path(job["video"])) as video,
+            open_regular(Path(job["path"])) as source,
+            Path(job["output"]).open("wb") as joined,
+        ):
+            report = join(video, source, joined, job["format"], job["metadata"], limits)
+    except OSError as error:  # at the latest when the file is closed, after any other error
+        raise MediaError(f"the output cannot be written: {error.strerror}", "is there room on the disk?") from error
+    _send(output, {"type": "sound", **asdict(report)})
 
 
 def open_regular(path: Path) -> BinaryIO:

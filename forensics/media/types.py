@@ -19,10 +19,14 @@ class MediaLimits:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames are wanted: `fps` of them per second of presentation time, at most `max_frames` over the whole clip."""
+    """Which frames are wanted: `fps` of them per second of presentation time, at most `max_frames` over the whole clip.
+
+    every_frame asks for all of them instead, in order and without seeking: the first `max_frames` of a longer clip.
+    """
 
     fps: float = 4.0
     max_frames: int = 240
+    every_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class MediaInfo:
 
     frames_claimed is the container's own count (None where it has none); frames_found counts the packets of the video
     stream; duration_s comes from presentation timestamps, never from the header. rotation_deg is counter-clockwise and
-    has been applied to every picture.
+    has been applied to every picture. time_base is the length of a tick of the video stream's own clock, in seconds as
+    (numerator, denominator); None for pictures and where the file gives none.
     """
 
     kind: str  # "image" or "video"
@@ -47,6 +52,7 @@ class MediaInfo:
     mean_fps: float | None = None
     has_audio: bool = False
     sampling: str = "the picture itself"
+    time_base: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +73,17 @@ class DecodeSummary:
     errors: tuple[str, ...] = ()
     is_complete: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SoundReport:
+    """What became of a clip's sound: `codec` names what was carried over (None where nothing was), `packets` counts it.
+
+    left_out says in words what is missing and why; None where nothing is. moved_s is what was taken from all times of a
+    clip that begins far from 0.
+    """
+
+    codec: str | None = None
+    packets: int = 0
+    left_out: str | None = None
+    moved_s: float = 0.0

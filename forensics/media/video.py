@@ -32,6 +32,9 @@ TIME_SLACK_S = 1e-6
 # A frame counts for as much time as it is shown, but for no more than this: else one frame with a timestamp hours away
 # would draw all samples to itself, and the rest of the clip would not be looked at.
 LONGEST_SHOWN_S = 2.0
+# They number packets as they are stored: with B-frames a packet's number is not its frame's time, but the decoder gives
+# the frames out in their order, and as many times are there.
+UNTIMED_CONTAINERS = ("avi",)
 MAX_ERRORS_KEPT = 20
 # After this many damaged packets in a row there is nothing left to wait for.
 MAX_ERRORS_IN_A_ROW = 500
@@ -81,29 +84,31 @@ def decode_video(
 
     Raises MediaError for a file without video, beyond the limits, or of which not one frame can be decoded.
     """
-    timing = _read_timing(file, demuxer, limits)
+    timing = read_timing(file, demuxer, limits, shown_only=sampling.every_frame)
     targets = sample_times(timing, sampling)
     errors = list(timing.errors)
-    with _open(file, demuxer) as container:
-        stream = _video_stream(container)
+    with open_container(file, demuxer) as container:
+        stream = video_stream(container)
         context = stream.codec_context
         context.thread_type = "AUTO"
         context.thread_count = threads
         context.options = {"max_pixels": str(limits.max_pixels)}
-        gap_frames = len(timing.times_s) / len(targets)
-        frames = (_seek_frames if gap_frames > SEEK_ABOVE_FRAMES else _all_frames)(container, stream, targets, errors)
+        is_seeking = len(timing.times_s) / len(targets) > SEEK_ABOVE_FRAMES and not sampling.every_frame
+        frames = (_seek_frames if is_seeking else _all_frames)(container, stream, targets, errors)
         decoded = emitted = sent = 0
         last_s = 0.0
         for frame in _until_memory_ends(frames, errors):
             decoded += 1
             time_s = _time_of(frame)
+            if sampling.every_frame and demuxer in UNTIMED_CONTAINERS and context.has_b_frames:
+                time_s = float(timing.times_s[min(decoded, len(timing.times_s)) - 1])
             if emitted == len(targets) or time_s is None or time_s < targets[emitted]:
                 continue
             if frame.width * frame.height > limits.max_pixels:
                 raise _too_large(frame.width, frame.height, limits)
             pixels, rotation = _upright(frame)
             if emitted == 0:
-                yield _info(container, stream, timing, pixels, rotation, len(targets))
+                yield _info(container, stream, timing, pixels, rotation, _sampling_in_words(timing, sampling, targets))
             last_s = round(time_s - timing.start_s, 6)
             yield Sample(emitted, last_s, pixels)
             sent += 1
@@ -112,7 +117,7 @@ def decode_video(
             # A frame stands for every target that it has passed: after damage, several may lie behind it.
             emitted_times = targets[emitted:]
             emitted += int(np.searchsorted(emitted_times, time_s, side="right"))
-            if emitted == len(targets) and gap_frames > SEEK_ABOVE_FRAMES:
+            if emitted == len(targets) and (is_seeking or (sampling.every_frame and emitted < len(timing.times_s))):
                 break
         indexed = len(stream.index_entries)
     if emitted == 0:
@@ -126,7 +131,13 @@ def decode_video(
 
 
 def sample_times(timing: Timing, sampling: Sampling) -> NDArray[np.float64]:
-    """Presentation times at or after which a frame is taken: evenly spread over the clip, each of an existing frame."""
+    """Presentation times at or after which a frame is taken: evenly spread over the clip, each of an existing frame.
+
+    For every frame: the first `max_frames` times of the clip.
+    """
+    if sampling.every_frame:
+        first: NDArray[np.float64] = timing.times_s[: sampling.max_frames]
+        return first - TIME_SLACK_S
     shown_s = np.minimum(np.append(np.diff(timing.times_s), timing.interval_s), LONGEST_SHOWN_S)
     ends_s = np.cumsum(shown_s)
     wanted = min(sampling.max_frames, len(timing.times_s), max(1, round(float(ends_s[-1]) * sampling.fps)))
@@ -137,7 +148,8 @@ def sample_times(timing: Timing, sampling: Sampling) -> NDArray[np.float64]:
     return chosen - TIME_SLACK_S
 
 
-def _open(file: BinaryIO, demuxer: str) -> InputContainer:
+def open_container(file: BinaryIO, demuxer: str) -> InputContainer:
+    """Open what `file` holds with one demuxer and nothing else. Raises MediaError, and MemoryError at the limit."""
     file.seek(0)
     # The white lists hold for whatever the demuxer might want to open by itself: no protocol, no other format.
     options = {"protocol_whitelist": "none", "format_whitelist": demuxer}
@@ -147,11 +159,12 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
         raise MemoryError from error
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise MediaError(
-            f"not a readable {demuxer} file: {_one_line(error)}", "the file may be damaged or cut off"
+            f"not a readable {demuxer} file: {one_line(error)}", "the file may be damaged or cut off"
         ) from error
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def video_stream(container: InputContainer) -> VideoStream:
+    """The first stream of moving pictures (a cover is none). Raises MediaError."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             if stream.codec_context is None:
@@ -164,12 +177,16 @@ def _video_stream(container: InputContainer) -> VideoStream:
     )
 
 
-def _read_timing(file: BinaryIO, demuxer: str, limits: MediaLimits) -> Timing:
+def read_timing(file: BinaryIO, demuxer: str, limits: MediaLimits, shown_only: bool = False) -> Timing:
+    """Read all packets of the video and decode none. Raises MediaError.
+
+    shown_only leaves out the times of frames that an edit list cuts away: they are decoded and never given out.
+    """
     times = array("d")
     errors: list[str] = []
     frames = damaged = 0
-    with _open(file, demuxer) as container:
-        stream = _video_stream(container)
+    with open_container(file, demuxer) as container:
+        stream = video_stream(container)
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > limits.max_pixels:
             raise _too_large(width, height, limits)
@@ -181,13 +198,13 @@ def _read_timing(file: BinaryIO, demuxer: str, limits: MediaLimits) -> Timing:
                 frames += 1
                 damaged += packet.is_corrupt
                 stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is not None:
+                if stamp is not None and not (shown_only and packet.is_discard):
                     times.append(stamp * base)
                 if frames >= limits.max_packets:
                     errors.append(f"reading stopped after {frames} frames, the limit")
                     break
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            errors.append(_one_line(error))
+            errors.append(one_line(error))
     if damaged:
         errors.append(f"{damaged} of {frames} packets are damaged or cut off")
     stamps = np.unique(np.frombuffer(times, np.float64)) if times else np.empty(0)
@@ -212,7 +229,7 @@ def _all_frames(
         except MEMORY_ERRORS:
             raise
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            errors.append(_one_line(error))
+            errors.append(one_line(error))
             return
         try:
             frames = packet.decode()
@@ -220,7 +237,7 @@ def _all_frames(
             raise
         except (av.error.FFmpegError, ValueError) as error:
             if not isinstance(error, av.error.EOFError):
-                errors.append(_one_line(error))
+                errors.append(one_line(error))
             in_a_row += 1
             if in_a_row > MAX_ERRORS_IN_A_ROW or len(errors) > 10 * MAX_ERRORS_IN_A_ROW:
                 return
@@ -258,7 +275,7 @@ def _frames_around(
         try:
             container.seek(int(max(start_s, target - margin_s) / base), stream=stream, backward=True)
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            errors.append(f"seeking to {target:.2f} s: {_one_line(error)}")
+            errors.append(f"seeking to {target:.2f} s: {one_line(error)}")
             return
         frames = _all_frames(container, stream, np.empty(0), found)
         first = next(frames, None)
@@ -305,9 +322,10 @@ def _info(
     timing: Timing,
     pixels: NDArray[np.uint8],
     rotation: int,
-    wanted: int,
+    sampling: str,
 ) -> MediaInfo:
     duration = timing.duration_s
+    tick = stream.time_base
     return MediaInfo(
         kind="video",
         container=container.format.name,
@@ -321,8 +339,16 @@ def _info(
         is_variable_rate=timing.is_variable_rate,
         mean_fps=round(len(timing.times_s) / duration, 4) if duration > 0 else None,
         has_audio=bool(container.streams.audio),
-        sampling=f"{wanted} frames, evenly spread over {duration:.2f} s of presentation time",
+        sampling=sampling,
+        time_base=(tick.numerator, tick.denominator) if tick is not None and tick > 0 else None,
     )
+
+
+def _sampling_in_words(timing: Timing, sampling: Sampling, targets: NDArray[np.float64]) -> str:
+    if not sampling.every_frame:
+        return f"{len(targets)} frames, evenly spread over {timing.duration_s:.2f} s of presentation time"
+    count = len(timing.times_s)
+    return f"every frame, {count} of them" if len(targets) == count else f"the first {len(targets)} of {count} frames"
 
 
 def _too_large(width: int, height: int, limits: MediaLimits) -> MediaError:
@@ -333,7 +359,8 @@ def _too_large(width: int, height: int, limits: MediaLimits) -> MediaError:
     )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """An error in at most 200 characters."""
     # FFmpeg's own words where there are some, without the number and the descriptor that surround them.
     words = str(getattr(error, "strerror", None) or error)
     return (" ".join(words.split()) or type(error).__name__)[:200]

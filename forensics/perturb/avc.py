@@ -13,15 +13,18 @@ encoded here: a user's files are opened by `forensics.media` alone.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from forensics.perturb.picture import Picture
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
 CRF_MIN, CRF_MAX = 0.0, 51.0
 PRESET = "medium"  # x264's own default
@@ -33,6 +36,7 @@ EXACT_CONVERSION = 0x4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 # trials on one thread the same frames gave other bytes; with the routines of AVX2, which every such processor has, in none.
 CPU_AVX_512F = 13  # opencv2/core/cvdef.h
 WITHOUT_AVX512 = "asm=avx2"
+NO_COLOUR = 128
 BT601, LIMITED_RANGE = 5, 1  # SWS_CS_ITU601 of libswscale, AVCOL_RANGE_MPEG of libavutil
 
 
@@ -96,21 +100,51 @@ def refusal(picture: Picture, options: dict[str, str]) -> ValueError:
     )
 
 
-def video_frame(picture: Picture) -> VideoFrame:
-    """(H, W, 3) uint8 RGB to a yuv420p frame; odd sides grow by one pixel, a copy of the edge."""
+def video_frame(picture: Picture, reformatter: VideoReformatter | None = None) -> VideoFrame:
+    """(H, W, 3) uint8 RGB, or (H, W) uint8 grey, to a yuv420p frame; odd sides grow by one pixel, a copy of the edge.
+
+    reformatter: one that is kept for frames of one size spares its setting up, which takes as long as a conversion.
+    """
     from av import VideoFrame
+    from av.video.reformatter import VideoReformatter
 
     height, width = picture.shape[:2]
     if min(height, width) < 1:
         raise ValueError("an empty picture cannot be encoded")
-    padded = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
+    if height % 2 or width % 2:
+        rest = ((0, 0),) * (picture.ndim - 2)
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), *rest), mode="edge")
+    if picture.ndim == 2:
+        return _grey_frame(picture)
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return (reformatter or VideoReformatter()).reformat(
+        frame,
         format="yuv420p",
         dst_colorspace=BT601,
         dst_color_range=LIMITED_RANGE,
         interpolation=EXACT_CONVERSION,
         threads=1,
     )
+
+
+def _grey_frame(grey: NDArray[np.uint8]) -> VideoFrame:
+    """(H, W) uint8 with even sides: luma as RGB of that grey has it, no colour."""
+    from av import VideoFrame
+
+    height, width = grey.shape
+    planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)  # I420: luma, and two quarters of chroma
+    planes[:height] = cv2.LUT(grey, _luma_of_grey())
+    frame = VideoFrame.from_ndarray(planes, format="yuv420p")
+    frame.colorspace, frame.color_range = BT601, LIMITED_RANGE
+    return frame
+
+
+@lru_cache(maxsize=1)
+def _luma_of_grey() -> NDArray[np.uint8]:
+    """(256,): what the conversion makes of each grey level; its rounding is its own."""
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (2, 1, 3))
+    luma: NDArray[np.uint8] = video_frame(ramp).to_ndarray()[0].copy()
+    return luma
 
 
 def picture_of(frame: VideoFrame) -> Picture:

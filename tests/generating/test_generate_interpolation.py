@@ -18,6 +18,7 @@ from generators.checkpoint import load_generator, write_checkpoint
 from generators.drawing import draw_latents, draw_pictures
 from generators.interpolation import Place, frames_along, keyframes, path_between, shown_in_strip, slerp
 from generators.monitor.grid import GAP_PX
+from generators.provenance import COMMENT
 from generators.system import configured, system_named
 from generators.video import enlarged, write_gif, write_mp4
 
@@ -173,11 +174,19 @@ def test_an_mp4_holds_the_frames_at_their_times(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
+def test_an_mp4_says_what_it_is(tmp_path):
+    write_mp4(tmp_path / "a.mp4", numbered(3), 25)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        tags = dict(container.metadata)
+    assert tags["comment"] == COMMENT and COMMENT.startswith("Synthetic")
+    assert tags["description"].endswith("newscodes/digitalsourcetype/trainedAlgorithmicMedia")
+
+
 def test_a_gif_holds_the_frames_and_says_what_it_is(tmp_path):
     assert write_gif(tmp_path / "a.gif", numbered(6), 25) == 6
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (6, 40, 0)
-        assert b"Synthetic" in gif.info["comment"]
+        assert gif.info["comment"] == COMMENT.encode()
         for k in range(6):
             gif.seek(k)
             assert np.asarray(gif.convert("RGB")).mean() == pytest.approx(10 + 20 * k, abs=1)

@@ -295,3 +295,32 @@ def test_what_goes_wrong_on_the_way_leaves_an_older_clip_alone(tmp_path, portrai
         recompress_clip(frames_at([0.0], portrait), path, 28, preset="no-such")
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ticks_per_s", [1, 600, 1000, 12_800, 30_000, 1_000_000, 10_000_000])
+def test_times_of_another_clock_stay_exact(tmp_path, portrait, ticks_per_s):
+    ticks = [0, 1, 5, 30, 31]
+    frames = frames_at([tick / ticks_per_s for tick in ticks], portrait)
+    recompress_clip(frames, tmp_path / "clip.mp4", 28, ticks_per_s=ticks_per_s)
+    time_base, found, _ = read_clip(tmp_path / "clip.mp4")
+    assert [tick * time_base for tick in found] == [Fraction(tick, ticks_per_s) for tick in ticks]
+
+
+@pytest.mark.parametrize("ticks_per_s", [0, -1, 10_000_001])
+def test_a_clock_outside_the_range_is_an_error(tmp_path, portrait, ticks_per_s):
+    with pytest.raises(ValueError, match="ticks a second"):
+        recompress_clip(frames_at([0.0], portrait), tmp_path / "clip.mp4", 28, ticks_per_s=ticks_per_s)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tags_change_nothing_but_themselves(tmp_path, portrait):
+    written = []
+    for metadata in (None, {}, {"comment": "Synthetic", "title": "é"}):
+        recompress_clip(frames_at([0.0, 0.04], portrait), tmp_path / "clip.mp4", 28, metadata=metadata)
+        written.append((tmp_path / "clip.mp4").read_bytes())
+    assert written[0] == written[1]
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert (container.metadata["comment"], container.metadata["title"]) == ("Synthetic", "é")
+    pictures = written[0][written[0].index(b"mdat") :]
+    length = int.from_bytes(written[0][written[0].index(b"mdat") - 4 : written[0].index(b"mdat")], "big")
+    assert pictures[: length - 4] in written[2]
