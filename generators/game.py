@@ -22,6 +22,7 @@ from generators.augmentation import augment, strength_for
 from generators.checkpoint import AVERAGE, Tensors
 from generators.config import GanConfig
 from generators.monitor.health import diversity
+from generators.optimizers import adam, load_tensors, tensors_of
 from generators.parallel import Processes
 from generators.system import System
 
@@ -50,12 +51,13 @@ class Game:
         self._objective = system.objective(config)
         self._strength = strength_for(n_pictures) if config.augment == "auto" else _strength(config.augment)
         self._dtype = DTYPES.get(precision)
-        torch.manual_seed(_seed(config.seed, INIT_STREAM, 0, 0))
+        torch.manual_seed(step_seed(config.seed, INIT_STREAM, 0, 0))
         self.generator = self._placed(system.generator(config))
         self.discriminator = self._placed(system.discriminator(config))
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self._optimizer_g = self._adam(self.generator, config.learning_rate_g)
-        self._optimizer_d = self._adam(self.discriminator, config.learning_rate_d)
+        betas = (config.beta1, config.beta2)
+        self._optimizer_g = adam(self.generator, config.learning_rate_g, betas, self._device)
+        self._optimizer_d = adam(self.discriminator, config.learning_rate_d, betas, self._device)
         is_half = precision == "float16"
         self._scalers = {name: torch.amp.GradScaler(self._device.type, enabled=is_half) for name in ("g", "d")}
         self._d_updates = 0
@@ -165,8 +167,8 @@ class Game:
 
     def _draws(self, stream: int, step: int, rollbacks: int) -> "Draws":
         config = self._config
-        torch.manual_seed(_seed(config.seed, stream, rollbacks, step) + self._processes.rank)  # of dropout, if any
-        return Draws(_seed(config.seed, stream, rollbacks, step), config, self._processes)
+        torch.manual_seed(step_seed(config.seed, stream, rollbacks, step) + self._processes.rank)  # of dropout, if any
+        return Draws(step_seed(config.seed, stream, rollbacks, step), config, self._processes)
 
     def _reals(self, batch: Reals, draws: "Draws") -> tuple[torch.Tensor, torch.Tensor | None]:
         """Pictures in [-1, 1], mirrored at random; classes where the system wants them."""
@@ -216,9 +218,7 @@ class Game:
         tensors = {f"generator.{n}": v for n, v in self.generator.state_dict().items()}
         tensors |= {f"discriminator.{n}": v for n, v in self.discriminator.state_dict().items()}
         tensors |= {f"{AVERAGE}{n}": v for n, v in self.average.state_dict().items()}
-        for name, optimizer in (("g", self._optimizer_g), ("d", self._optimizer_d)):
-            for index, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer_{name}.{index}.{key}": value for key, value in moments.items()}
+        tensors |= tensors_of(self._optimizer_g, "optimizer_g.") | tensors_of(self._optimizer_d, "optimizer_d.")
         plain = {
             "d_updates": self._d_updates,
             "totals": self._totals.tolist(),
@@ -234,19 +234,7 @@ class Game:
         ):  # fmt: skip
             network.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
         for name, optimizer in (("g", self._optimizer_g), ("d", self._optimizer_d)):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            prefix = f"optimizer_{name}."
-            for full, value in tensors.items():
-                if full.startswith(prefix):
-                    index, key = full.removeprefix(prefix).split(".")
-                    state.setdefault(int(index), {})[key] = value.clone()
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
-            # A fused optimizer walks through memory: moments lie as their weights do, also after they were in a file.
-            for weight, moments in optimizer.state.items():
-                for key, value in moments.items():
-                    if value.shape == weight.shape:
-                        moments[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+            load_tensors(optimizer, tensors, f"optimizer_{name}.")
             self._scalers[name].load_state_dict(plain["scalers"][name])
         self._d_updates = int(plain["d_updates"])
         self._totals.copy_(torch.tensor(plain["totals"]))
@@ -257,10 +245,6 @@ class Game:
     def _placed(self, network: nn.Module) -> nn.Module:
         layout = torch.channels_last if self._config.channels_last else torch.contiguous_format
         return network.to(self._device).to(memory_format=layout)
-
-    def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-        betas = (self._config.beta1, self._config.beta2)
-        return torch.optim.Adam(network.parameters(), rate, betas, fused=self._device.type in ("cpu", "cuda"))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, self._dtype or torch.bfloat16, enabled=self._dtype is not None)
@@ -289,7 +273,7 @@ class Draws:
         return torch.randint(2, (self._n,), generator=self._shared)[self._rows].bool()
 
 
-def _seed(seed: int, stream: int, rollbacks: int, step: int) -> int:
+def step_seed(seed: int, stream: int, rollbacks: int, step: int) -> int:
     """Of torch's generators: 62 bits, room for the ranks above it."""
     return int(rng_for(seed, stream, rollbacks, step).integers(1 << 62))
 

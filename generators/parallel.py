@@ -95,7 +95,9 @@ def asked_precision(precision: str, device: torch.device) -> str:
     )
 
 
-def set_threads(threads: int) -> None:
-    """CPU threads of this process; 0: its share of the cores."""
+def set_threads(threads: int) -> int:
+    """Set the CPU threads of this process, and return how many; 0: its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    wanted = threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(wanted)
+    return wanted

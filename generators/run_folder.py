@@ -7,9 +7,10 @@ be deleted; samples/ what the best generator drew, with a manifest.
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +21,7 @@ from generators.config import MAY_CHANGE, GanConfig
 from generators.data.request import DataRequest
 
 RUN_FILE, LOG_FILE = "run.json", "log.jsonl"
+C = TypeVar("C", bound=BaseModel)
 LIBRARIES = ("torch", "numpy", "accelerate", "opencv-python-headless")
 
 
@@ -98,17 +100,25 @@ def agreed(stored: RunRecord, system: str, config: GanConfig) -> GanConfig:
     """
     if stored.system != system:
         raise UsageError(f"the run is of {stored.system}, not of {system}", "use another --output")
-    old, new = stored.config.model_dump(), config.model_dump()
-    for name, value in new.items():
-        # What was left to be found out, was found out when the run began.
-        is_open = (name == "classes" and value == 0) or (name == "precision" and value == "auto")
-        if name not in MAY_CHANGE and value != old[name] and not is_open:
-            raise UsageError(
-                f"option '{name}': the run was begun with {_shown(old[name])}, not {_shown(value)}",
-                "use another --output, or `forensics generate resume` to go on as it was begun",
-            )
-    changes = {name: new[name] for name in MAY_CHANGE}
-    return stored.config.model_copy(update=changes)
+    # What was left to be found out, was found out when the run began.
+    is_open = {"classes": 0, "precision": "auto"}
+    return unchanged(stored.config, config, MAY_CHANGE, is_open, "`forensics generate resume` to go on as it was begun")
+
+
+def unchanged(old: C, new: C, may_change: frozenset[str], is_open: Mapping[str, Any], otherwise: str) -> C:
+    """The old options with those of the new ones that a run may change.
+
+    is_open: values of new options that leave the choice to the run. Raises UsageError for any other difference.
+    """
+    before, after = old.model_dump(), new.model_dump()
+    for name, value in after.items():
+        if name in may_change or value == before[name] or (name in is_open and value == is_open[name]):
+            continue
+        raise UsageError(
+            f"option '{name}': the run was begun with {_shown(before[name])}, not {_shown(value)}",
+            f"use another --output, or {otherwise}",
+        )
+    return old.model_copy(update={name: after[name] for name in may_change})
 
 
 def _shown(value: Any) -> str:

@@ -1,26 +1,14 @@
 """What `train` and `resume` share: samples of the finished run, and words about it."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from forensics.common.errors import UsageError
 from forensics.common.progress import Progress
-from generators.trainer import Outcome, StoppedBySignal
-
-
-@contextmanager
-def stopped_with(folder: Path) -> Iterator[None]:
-    """Turn a stop by signal into the command line's own, once the step is saved."""
-    try:
-        yield
-    except StoppedBySignal as error:
-        if is_first_process():
-            click.echo(f"saved; `forensics generate resume {folder}` goes on from there", err=True)
-        raise click.exceptions.Abort from error
+from generators.launch import is_first_process
+from generators.trainer import Outcome
 
 
 def train_and_sample(train: Callable[[], Outcome], folder: Path, progress: Progress) -> None:
@@ -52,8 +40,3 @@ def train_and_sample(train: Callable[[], Outcome], folder: Path, progress: Progr
             loaded, target, run.config.samples, run.config.seed, overwrite=is_stale, progress=progress
         )
         click.echo(f"samples: {manifest}")
-
-
-def is_first_process() -> bool:
-    """Whether this is the process of several that speaks and writes, as launchers say it."""
-    return os.environ.get("RANK", "0") == "0"

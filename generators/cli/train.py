@@ -60,7 +60,8 @@ def command(system: str, preset: str, output: str, overwrite: bool, quiet: bool,
     config = configured(known, preset, given)
 
     from forensics.common.progress import Progress
-    from generators.cli.outcome import stopped_with, train_and_sample
+    from generators.cli.outcome import train_and_sample
+    from generators.launch import stopped_with
     from generators.training import train
 
     progress, folder = Progress(quiet), Path(output)

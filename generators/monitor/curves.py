@@ -6,7 +6,8 @@ the same Matplotlib.
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -29,30 +30,21 @@ SMOOTHED_FROM = 40
 
 def draw_curves(rows: Sequence[Row], qualities: Sequence[QualityRow], path: Path) -> None:
     """Write the PNG atomically. Works from no rows on; values that are not finite leave a gap."""
-    with mpl.rc_context():  # whatever the user's own Matplotlib is set to
-        mpl.rcdefaults()
-        mpl.rcParams.update({"font.size": 9, "axes.titlesize": 10})
-        figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
-        FigureCanvasAgg(figure)
-        figure.subplots_adjust(**MARGINS)
-        losses, accuracy, diversity, kid = figure.subplots(2, 2).flat
-        steps = [row.step for row in rows]
-        end = max([1, *steps, *(row.step for row in qualities)])
-        for axes, title in (
-            (losses, "Losses (of a game: low is not good)"),
-            (accuracy, "How often the discriminator is right"),
-            (diversity, "Diversity of the samples"),
-            (kid, "KID (lower is better)"),
-        ):
-            _plain(axes, title, end)
-        _line(losses, steps, [row.loss_d for row in rows], "discriminator", BLUE, "-")
-        _line(losses, steps, [row.loss_g for row in rows], "generator", ORANGE, "--")
-        _line(accuracy, steps, [100 * row.accuracy_real for row in rows], "on reals", BLUE, "-")
-        _line(accuracy, steps, [100 * row.accuracy_fake for row in rows], "on fakes", ORANGE, "--")
+    steps = [row.step for row in rows]
+    end = max([1, *steps, *(row.step for row in qualities)])
+    titles = (
+        "Losses (of a game: low is not good)", "How often the discriminator is right", "Diversity of the samples",
+        "KID (lower is better)",
+    )  # fmt: skip
+    with draw_panels(path, titles, end) as (losses, accuracy, diversity, kid):
+        draw_line(losses, steps, [row.loss_d for row in rows], "discriminator", BLUE, "-")
+        draw_line(losses, steps, [row.loss_g for row in rows], "generator", ORANGE, "--")
+        draw_line(accuracy, steps, [100 * row.accuracy_real for row in rows], "on reals", BLUE, "-")
+        draw_line(accuracy, steps, [100 * row.accuracy_fake for row in rows], "on fakes", ORANGE, "--")
         accuracy.axhline(50, color=GREY, linewidth=0.8, linestyle=":")
         accuracy.text(end, 51, "guessing", color=GREY, ha="right", va="bottom", fontsize=8)
         accuracy.set(ylim=(-2, 102), ylabel="%")
-        _line(diversity, steps, [100 * row.diversity for row in rows], "", GREEN, "-")
+        draw_line(diversity, steps, [100 * row.diversity for row in rows], "", GREEN, "-")
         diversity.axhline(100 * COLLAPSED_BELOW, color=GREY, linewidth=0.8, linestyle=":")
         diversity.text(
             end, 100 * COLLAPSED_BELOW + 1, "collapsed below", color=GREY, ha="right", va="bottom", fontsize=8
@@ -63,6 +55,21 @@ def draw_curves(rows: Sequence[Row], qualities: Sequence[QualityRow], path: Path
         for axes in (losses, accuracy):
             if rows:
                 axes.legend(loc="best", frameon=False)
+
+
+@contextmanager
+def draw_panels(path: Path, titles: tuple[str, str, str, str], end: int) -> Iterator[tuple[Axes, Axes, Axes, Axes]]:
+    """Four panels over the steps 0 to `end`, to be drawn into; the PNG is written at the end, atomically."""
+    with mpl.rc_context():  # whatever the user's own Matplotlib is set to
+        mpl.rcdefaults()
+        mpl.rcParams.update({"font.size": 9, "axes.titlesize": 10})
+        figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
+        FigureCanvasAgg(figure)
+        figure.subplots_adjust(**MARGINS)
+        a, b, c, d = figure.subplots(2, 2).flat
+        for axes, title in zip((a, b, c, d), titles, strict=True):
+            _plain(axes, title, end)
+        yield a, b, c, d
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomic(path, buffer.getvalue())
@@ -93,7 +100,8 @@ def _draw_kid(axes: Axes, qualities: Sequence[QualityRow]) -> None:
     axes.set_title(f"KID [{extractor}] (lower is better): best {best.kid:.4g} at step {best.step}", loc="left")
 
 
-def _line(axes: Axes, steps: Sequence[int], values: Sequence[float], label: str, colour: str, dash: str) -> None:
+def draw_line(axes: Axes, steps: Sequence[int], values: Sequence[float], label: str, colour: str, dash: str) -> None:
+    """One line; points where there are few, a smoothed line over a faint one where there are many."""
     shown = [value if math.isfinite(value) else math.nan for value in values]
     marker = "o" if len(shown) <= MARKED_UP_TO else None
     is_long = len(shown) >= SMOOTHED_FROM

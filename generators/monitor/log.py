@@ -1,4 +1,5 @@
-"""The log of a training run: log.jsonl, one JSON object a line, of two kinds: `train` and `quality`.
+"""The log of a training run: log.jsonl, one JSON object a line, of a few kinds: `train` and `quality` of a GAN, `swap` and
+`reconstruction` of a face swap.
 
 Lines are only appended, so a kill costs at most the line being written: a last line without its end is not read, and the
 next append cuts it off. A resumed or rolled-back run takes back the lines after its checkpoint with `forget_after`.
@@ -15,17 +16,26 @@ from forensics.common.errors import UsageError
 from forensics.common.files import write_atomic
 
 
-class Row(BaseModel):
+class Entry(BaseModel):
+    """What all lines have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    step: int = Field(ge=0)
+
+
+class Measurement(Entry):
+    """A line that says how good a checkpoint is: one for each step that is measured."""
+
+
+class Row(Entry):
     """How training went since the row before: means over those steps.
 
     accuracy_real, accuracy_fake: share in [0, 1] of reals and of fakes that the discriminator was right about.
     diversity: see `generators.monitor.health.diversity`. Losses may be NaN or infinite: that, too, is news.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
-
     kind: Literal["train"] = "train"
-    step: int = Field(ge=0)
     loss_d: float
     loss_g: float
     accuracy_real: float
@@ -34,25 +44,49 @@ class Row(BaseModel):
     steps_per_s: float
 
 
-class QualityRow(BaseModel):
+class QualityRow(Measurement):
     """KID of the samples at a step with its interval; lower is better, and 0 is not a bound (the estimate has no bias)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
-
     kind: Literal["quality"] = "quality"
-    step: int = Field(ge=0)
     kid: float
     low: float
     high: float
     extractor: str
 
 
-AnyRow = Annotated[Row | QualityRow, Field(discriminator="kind")]
-_LINE: TypeAdapter[Row | QualityRow] = TypeAdapter(AnyRow)
-R = TypeVar("R", Row, QualityRow)
+class SwapRow(Entry):
+    """How training of a face swap went since the row before: means over those steps, weighted as in the loss.
+
+    ssim, l1: of the reconstructions, both people together; mask: of the mask heads. adversarial, accuracy: of the variant
+    with a discriminator (0, and the share of pictures that it is right about); 0 and NaN without.
+    """
+
+    kind: Literal["swap"] = "swap"
+    loss: float
+    ssim: float
+    l1: float
+    mask: float
+    adversarial: float
+    accuracy: float
+    steps_per_s: float
 
 
-def append(path: Path, row: Row | QualityRow) -> None:
+class ReconstructionRow(Measurement):
+    """How well faces that were not trained on are reconstructed by their own decoders: mean SSIM and PSNR in dB."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    source_ssim: float
+    source_psnr_db: float
+    target_ssim: float
+    target_psnr_db: float
+
+
+AnyRow = Annotated[Row | QualityRow | SwapRow | ReconstructionRow, Field(discriminator="kind")]
+_LINE: TypeAdapter[AnyRow] = TypeAdapter(AnyRow)
+R = TypeVar("R", bound=Entry)
+
+
+def append(path: Path, row: Entry) -> None:
     """Add one line, in one write. A line that a kill tore is cut off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
@@ -61,15 +95,20 @@ def append(path: Path, row: Row | QualityRow) -> None:
 
 
 def read_log(path: Path) -> tuple[list[Row], list[QualityRow]]:
-    """Rows in file order; no file is an empty log. Raises UsageError, naming the line, for one that is no row."""
-    rows: list[Row] = []
-    qualities: list[QualityRow] = []
-    for row in _rows(path):
-        if isinstance(row, Row):
-            rows.append(row)
-        else:
-            qualities.append(row)
-    return rows, qualities
+    """A GAN's rows in file order; no file is an empty log. Raises UsageError, naming the line, for one that is no row."""
+    rows = list(_rows(path))
+    return _of_kind(rows, Row), _of_kind(rows, QualityRow)
+
+
+def read_swap_log(path: Path) -> tuple[list[SwapRow], list[ReconstructionRow]]:
+    """A face swap's rows, as `read_log`."""
+    rows = list(_rows(path))
+    return _of_kind(rows, SwapRow), _of_kind(rows, ReconstructionRow)
+
+
+def measured_steps(path: Path) -> set[int]:
+    """The steps that have a measurement."""
+    return {row.step for row in _rows(path) if isinstance(row, Measurement)}
 
 
 def forget_after(path: Path, step: int) -> None:
@@ -81,7 +120,11 @@ def forget_after(path: Path, step: int) -> None:
         write_atomic(path, kept)
 
 
-def _rows(path: Path) -> Iterable[Row | QualityRow]:
+def _of_kind(rows: Iterable[Entry], kind: type[R]) -> list[R]:
+    return [row for row in rows if isinstance(row, kind)]
+
+
+def _rows(path: Path) -> Iterable[Entry]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -99,7 +142,7 @@ def _rows(path: Path) -> Iterable[Row | QualityRow]:
             ) from error
 
 
-def _as_line(row: Row | QualityRow) -> str:
+def _as_line(row: Entry) -> str:
     return f"{row.model_dump_json()}\n"
 
 

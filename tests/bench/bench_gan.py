@@ -40,9 +40,9 @@ from generators.data.order import batch_indices
 from generators.data.pictures import load_pictures
 from generators.data.request import DataRequest
 from generators.game import Game, Reals
+from generators.loop import PREFETCHED_BATCHES
 from generators.parallel import Processes, asked_precision
 from generators.system import configured, system_named
-from generators.trainer import PREFETCHED_BATCHES
 
 KINDS = {
     "plain": None,

@@ -24,11 +24,11 @@ from forensics.common.progress import Progress
 from generators.checkpoint import checkpoint_path, read_checkpoint
 from generators.data.request import DataRequest
 from generators.layers import BatchNorm1d, BatchNorm2d
+from generators.loop import StoppedBySignal
 from generators.monitor.log import read_log
 from generators.parallel import Processes
 from generators.run_folder import read_run
 from generators.system import configured, system_named
-from generators.trainer import StoppedBySignal
 from generators.training import resume, train
 
 pytestmark = pytest.mark.timeout(120)
