@@ -11,6 +11,7 @@ COMMANDS = {
     "sample": ("generators.cli.sample", "Draw labelled fakes, with reals beside them if asked."),
     "interpolate": ("generators.cli.interpolate", "Show what lies between samples: a strip, a clip."),
     "quality": ("generators.cli.quality", "Measure samples: KID, FID, precision, recall, memorisation."),
+    "faceswap": ("generators.faceswap.cli", "Swap faces: extract, train, convert; or warp without training."),
     "export": ("generators.cli.export", "Keep a run's generator alone, in half precision, to hand on."),
 }
 

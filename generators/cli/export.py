@@ -8,6 +8,7 @@ EPILOG = """\b
 Examples:
   forensics generate export runs/dcgan --output dcgan.safetensors
   forensics generate sample dcgan.safetensors --n 1000 --output fakes
+  forensics generate export runs/swap --output swap.safetensors
 """
 
 
@@ -20,9 +21,11 @@ def command(model: str, output: str, overwrite: bool) -> None:
 
     MODEL is a run's folder (its best checkpoint) or a checkpoint file. The discriminator and the optimizers stay behind:
     the file is about a twelfth of a checkpoint, and training cannot go on from it. `generate sample` takes it as MODEL.
+    Of a face swap, encoder and both decoders are kept; `generate faceswap convert` takes it as --model.
     """
     from forensics.common.errors import UsageError
-    from generators.checkpoint import export_generator, find_model
+    from generators.checkpoint import export_generator, find_model, read_meta
+    from generators.faceswap.training.swapper import SYSTEM, exported
 
     target = Path(output)
     if target.suffix != ".safetensors":
@@ -33,7 +36,10 @@ def command(model: str, output: str, overwrite: bool) -> None:
         raise UsageError(f"{output} is there already", "--overwrite replaces it")
     source = find_model(model)
     try:
-        export_generator(source, target)
+        if read_meta(source).get("system") == SYSTEM:
+            exported(source, target)
+        else:
+            export_generator(source, target)
         size_mb = target.stat().st_size / 1e6
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}", "choose another --output") from error

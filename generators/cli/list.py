@@ -29,6 +29,7 @@ def command(shown_as: str) -> None:
 
     from forensics.cli.lines import print_lines
     from generators.catalogue import describe_shipped, describe_systems
+    from generators.faceswap.training.presets import describe_swaps
 
     systems, shipped = describe_systems(), describe_shipped()
     if shown_as == "json":
@@ -40,6 +41,7 @@ def command(shown_as: str) -> None:
     _print_presets(systems)
     print_lines([""])
     _print_shipped(shipped)
+    print_lines(["", "face swaps (forensics generate faceswap --help)", *(f"  {line}" for line in describe_swaps())])
 
 
 def _print_systems(systems: "list[SystemCard]") -> None:

@@ -8,10 +8,12 @@ EPILOG = """\b
 Examples:
   forensics generate resume runs/dcgan
   forensics generate resume runs/dcgan --steps 12000
+  forensics generate resume runs/swap
 
 \b
-Takes data and options from the run's run.json. Exit status: 0 done, also when
-nothing was left to train, which is said; 130 stopped by Ctrl-C, with the step saved.
+Takes data and options from the run's run.json, of a GAN or of a face swap. Exit
+status: 0 done, also when nothing was left to train, which is said; 130 stopped by
+Ctrl-C, with the step saved.
 """
 
 
@@ -22,9 +24,18 @@ nothing was left to train, which is said; 130 stopped by Ctrl-C, with the step s
 def command(run: str, steps: int | None, quiet: bool) -> None:
     """Go on with a training run as it was begun."""
     from forensics.common.progress import Progress
-    from generators.cli.outcome import stopped_with, train_and_sample
-    from generators.training import resume
+    from generators.faceswap.training.run_record import is_swap_run
+    from generators.launch import stopped_with
 
     progress, folder = Progress(quiet), Path(run)
     with stopped_with(folder):
-        train_and_sample(lambda: resume(folder, steps, progress), folder, progress)
+        if is_swap_run(folder):
+            from generators.faceswap.cli.outcome import show_training
+            from generators.faceswap.training.training import resume as resume_swap
+
+            show_training(resume_swap(folder, steps, progress), folder)
+        else:
+            from generators.cli.outcome import train_and_sample
+            from generators.training import resume
+
+            train_and_sample(lambda: resume(folder, steps, progress), folder, progress)

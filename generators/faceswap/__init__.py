@@ -1,0 +1,1 @@
+"""Face swaps: two clips in, a labelled swap with its ground-truth mask out."""

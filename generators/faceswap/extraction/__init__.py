@@ -1,0 +1,1 @@
+"""Clips -> faces through time -> aligned faces in a folder."""

@@ -1,0 +1,1 @@
+"""A trained swap, or a clip -> figures, each with its control."""

@@ -1,0 +1,1 @@
+"""A clip -> the same clip with its faces replaced, its mask, its manifest."""

@@ -1,0 +1,1 @@
+"""Two folders of faces -> one encoder and two decoders."""
