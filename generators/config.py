@@ -87,10 +87,10 @@ class GanConfig(BaseModel):
 
 
 def checked(model: type[M], values: dict[str, Any], hint: str) -> M:
-    """The options as given. Raises UsageError that names the first wrong field."""
+    """The options as given. Raises UsageError that names the first wrong field, or those that do not go together."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or model.__name__
-        raise UsageError(f"option '{field}': {first['msg']}", hint) from error
+        field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"option '{field}': {message}" if field else message, hint) from error

@@ -8,7 +8,7 @@ subclass calls collapsed, roll the run back to its older checkpoint and let it d
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from forensics.common.prefetch import prefetch
 from forensics.common.progress import Bar, Progress
 from generators.checkpoint import (
     BEST,
+    CHECKPOINTS,
     Tensors,
     checkpoint_path,
     checkpoints_of,
@@ -69,6 +70,13 @@ class News(Generic[M]):
     row: M
     text: str
     is_best: bool
+
+
+def same_options(stored: Mapping[str, Any], now: Mapping[str, Any], may_change: frozenset[str]) -> None:
+    """Raises ValueError that names the first option of a checkpoint's run that is not this run's."""
+    for name, value in now.items():
+        if name not in may_change and stored.get(name, value) != value:
+            raise ValueError(f"it is of a run with {name} {stored[name]!r}, not {value!r}")
 
 
 class Loop(ABC, Generic[Batch, M]):
@@ -137,8 +145,10 @@ class Loop(ABC, Generic[Batch, M]):
         rhythm = self._rhythm
         newest = latest_checkpoint(self._folder)
         self._processes.wait()  # all look before one writes
+        self._sweep()
         if newest is not None:
             self._load(newest)
+            self._repair_best(newest)
             self._say(f"resumed at step {self.step} of {rhythm.steps}")
         if self._processes.is_main:
             forget_after(self._log, self.step)
@@ -151,6 +161,8 @@ class Loop(ABC, Generic[Batch, M]):
                 bar(self.step)
                 if newest is None or self._is_unmeasured():
                     self._keep(is_due=bool(rhythm.quality_every))
+                if newest is not None and (self.step == rhythm.steps or self.step % rhythm.grid_every == 0):
+                    self._show()  # the run may have stopped between the step and its picture
                 while self.step < rhythm.steps:
                     self._prepare()
                     self._clock = (time.monotonic(), self.step)
@@ -250,27 +262,42 @@ class Loop(ABC, Generic[Batch, M]):
             self._restore(tensors, meta)
             self.step, self._rollbacks = int(meta["step"]), int(meta["rollbacks"])
             self._best = self._measurement(meta["best"]) if meta["best"] else None
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise WeightsError(
-                f"{path} does not fit this run: {str(error).splitlines()[0]}",
-                "delete it to go on from the checkpoint before it",
+                f"{path} does not fit this run: {(str(error).splitlines() or [type(error).__name__])[0]}",
+                "delete it to go on from the checkpoint before it, or use another --output",
             ) from error
-        self._repair_best(path)
 
     def _repair_best(self, newest: Path) -> None:
-        """A kill between saving and keeping the best leaves an older one there."""
+        """A kill between saving and keeping the best leaves an older one there. Where a run goes on, never after a return
+        to an earlier checkpoint: the best may be of a step that was undone.
+        """
         best = self._folder / BEST
         if not self._processes.is_main or self._best is None or self._best.step != self.step:
             return
-        if not best.exists() or int(read_meta(best)["step"]) != self.step:
+        try:
+            is_it = int(read_meta(best)["step"]) == self.step
+        except (WeightsError, KeyError, ValueError, TypeError, OverflowError):  # missing, torn, or somebody else's
+            is_it = False
+        if not is_it:
             keep_as(newest, best)
+
+    def _sweep(self) -> None:
+        """Remove what a kill in the middle of writing a checkpoint left."""
+        if self._processes.is_main:
+            for torn in (self._folder / CHECKPOINTS).glob(".step-*.tmp"):
+                torn.unlink(missing_ok=True)
 
     def _roll_back(self, why: str, bar: Bar) -> None:
         """To the older checkpoint, with other noise from there on."""
         at, rollbacks, best = self.step, self._rollbacks, self._best
-        older = self._regular()[-KEPT_CHECKPOINTS:][0]
+        # A run that goes on with another save_every may have none but the one that it began from.
+        regular = self._regular() or checkpoints_of(self._folder)
         if rollbacks >= MAX_ROLLBACKS:
             raise UsageError(f"{why} at step {at}, after {rollbacks} returns to earlier checkpoints", self.remedy)
+        if not regular:
+            raise UsageError(f"{why} at step {at}, and no checkpoint is left to return to", self.remedy)
+        older = regular[-KEPT_CHECKPOINTS:][0]
         self._processes.wait()
         self._load(older)
         self._rollbacks, self._best = rollbacks + 1, best  # the best file stays what it is

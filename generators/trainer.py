@@ -11,12 +11,12 @@ import torch
 from forensics.common.prefetch import prefetch
 from forensics.common.progress import Bar, Progress
 from generators.checkpoint import Tensors
-from generators.config import GanConfig
+from generators.config import MAY_CHANGE, GanConfig
 from generators.data.order import batch_indices
 from generators.data.pictures import Pictures
 from generators.drawing import draw_latents
 from generators.game import Game, Reals
-from generators.loop import PREFETCHED_BATCHES, Loop, News, StoppedBySignal
+from generators.loop import PREFETCHED_BATCHES, Loop, News, StoppedBySignal, same_options
 from generators.monitor.curves import draw_curves
 from generators.monitor.grid import tile
 from generators.monitor.health import State, assess
@@ -180,6 +180,10 @@ class Trainer(Loop[Reals, QualityRow]):
         return tensors, meta
 
     def _restore(self, tensors: Tensors, meta: dict[str, Any]) -> None:
+        # What was asked of the precision may be "auto", which the run has found out.
+        same_options(meta["config"], self._config.model_dump(mode="json"), MAY_CHANGE | {"precision"})
+        if meta["data"]["sha256"] != self._run.data.sha256:
+            raise ValueError("it is of a run on other pictures")
         self.game.load_state(tensors, meta["game"])
         self._warm_ups, self._is_warm = int(meta["warm_ups"]), bool(meta["is_warm"])
 

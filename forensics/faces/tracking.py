@@ -51,14 +51,19 @@ class FrameFaces:
     is_after_cut: bool
 
 
-def follow_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[FrameFaces]:
-    """Faces of each sample, in order. Holds one window of frames at a time."""
+def follow_faces(
+    samples: Iterator[Sample], detector: FaceDetector, keyframe_every: int = KEYFRAME_EVERY
+) -> Iterator[FrameFaces]:
+    """Faces of each sample, in order. Holds one window of frames at a time.
+
+    keyframe_every: samples from one full search to the next; more where samples are near each other in time.
+    """
     carried: _Entry | None = None
-    for window in _windows(samples):
+    for window in _windows(samples, keyframe_every):
         entries = [_Entry(sample, make_thumbnail(sample.pixels)) for sample in window]
         for earlier, later in zip([carried, *entries], entries, strict=False):
             later.is_after_cut = earlier is not None and is_cut(earlier.thumbnail, later.thumbnail)
-        keys = entries[KEYFRAME_EVERY - 1 :: KEYFRAME_EVERY] if carried else entries[::KEYFRAME_EVERY]
+        keys = entries[keyframe_every - 1 :: keyframe_every] if carried else entries[::keyframe_every]
         if entries[-1] not in keys:
             keys = [*keys, entries[-1]]
         _detect(keys, detector)
@@ -88,13 +93,13 @@ class _Entry:
     is_after_cut: bool = False
 
 
-def _windows(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
+def _windows(samples: Iterator[Sample], keyframe_every: int) -> Iterator[list[Sample]]:
     window: list[Sample] = []
     size = 0
     for sample in samples:
         window.append(sample)
         size += sample.pixels.nbytes
-        if len(window) >= KEYFRAME_EVERY * WINDOW_KEYFRAMES or size >= WINDOW_BYTES:
+        if len(window) >= keyframe_every * WINDOW_KEYFRAMES or size >= WINDOW_BYTES:
             yield window
             window, size = [], 0
     if window:

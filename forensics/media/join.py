@@ -11,6 +11,7 @@ AAC) moves the whole clip by that. The sound of a transport stream loses the hea
 
 from __future__ import annotations
 
+import errno
 import heapq
 import io
 import math
@@ -34,6 +35,9 @@ from forensics.media.video import MEMORY_ERRORS, one_line, open_container, read_
 LATEST_START_S = 10.0
 # Ticks per second that are common to the clocks of pictures and sound; beyond this, those of the pictures are taken.
 FINEST_CLOCK = 10_000_000
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Whose index says how many packets each stream has; others list entries of another kind.
+LISTING = ("mov", "matroska")
 # What a muxer says of one packet that it does not take; the file goes on without it.
 PACKET_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, ValueError)
 
@@ -41,11 +45,18 @@ PACKET_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, ValueError)
 class _Sound:
     """The sound of a source: its streams that the output can hold, and notes of what is missing."""
 
-    def __init__(self, container: InputContainer, format_name: str, limits: MediaLimits) -> None:
+    def __init__(
+        self, container: InputContainer, format_name: str, limits: MediaLimits, refusal: str | None = None
+    ) -> None:
+        """refusal: why the output could not be written with the sound; then it goes without."""
         self._container, self._limits = container, limits
         self.streams: list[AudioStream] = []
         self.notes: list[str] = []
         self.packets = self.refused = 0
+        if refusal is not None:
+            names = ", ".join(dict.fromkeys(_codec_of(stream) or "unknown" for stream in container.streams.audio))
+            self.notes.append(f"{names} sound, with which no {format_name} file can be written: {refusal}")
+            return
         for stream in container.streams.audio:
             name = _codec_of(stream)
             if name is None:
@@ -103,7 +114,8 @@ class _Sound:
                 break
             count += 1
             yield packet
-        listed = sum(len(stream.index_entries) for stream in self.streams)
+        has_list = any(name in self._container.format.name for name in LISTING)
+        listed = sum(len(stream.index_entries) for stream in self.streams) if has_list else 0
         if listed > count:
             self.notes.append(f"{listed - count} packets that the file's index lists and that are not there")
         elif self.streams and count == 0:
@@ -129,18 +141,25 @@ def join(
 ) -> SoundReport:
     """Write the first video stream of `video` and all sound of `source` as a `format_name` (FFmpeg's muxer) with tags.
 
-    Raises MediaError where the pictures of either file cannot be read, and where the output cannot be written.
+    Some sounds are refused only when the file ends: then it is written once more, without. Raises MediaError where the
+    pictures of either file cannot be read, and where the output cannot be written.
     """
     demuxers = [sniff(file.read(HEAD_BYTES)).name for file in (video, source)]
     start_s = read_timing(source, demuxers[1], limits, shown_only=True).start_s
-    try:
-        return _write(video, source, output, demuxers, format_name, metadata, limits, start_s)
-    except MEMORY_ERRORS:
-        raise
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise MediaError(
-            f"the clip and its sound cannot be written: {one_line(error)}", "is there room on the disk?"
-        ) from error
+    refusal: str | None = None
+    while True:
+        try:
+            return _write(video, source, output, demuxers, format_name, metadata, limits, start_s, refusal)
+        except MEMORY_ERRORS:
+            raise
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            is_disk = getattr(error, "errno", None) in DISK_ERRORS
+            if is_disk or refusal is not None or not _has_sound(source, demuxers[1]):
+                hint = "is there room on the disk?" if is_disk else "try another suffix, such as .mkv"
+                raise MediaError(f"the clip and its sound cannot be written: {one_line(error)}", hint) from error
+            refusal = one_line(error)
+            output.seek(0)
+            output.truncate()
 
 
 def _write(
@@ -152,6 +171,7 @@ def _write(
     metadata: Mapping[str, str],
     limits: MediaLimits,
     start_s: float,
+    refusal: str | None = None,
 ) -> SoundReport:
     with (
         open_container(video, demuxers[0]) as pictures,
@@ -159,7 +179,7 @@ def _write(
         av.open(output, "w", format=format_name) as joined,
     ):
         joined.metadata.update(metadata)
-        sound = _Sound(container, format_name, limits)
+        sound = _Sound(container, format_name, limits, refusal)
         frames = video_stream(pictures)
         joined.options.update(_clock(frames, sound.streams) if format_name in ("mp4", "mov") else {})
         targets: dict[Stream, Stream] = {
@@ -222,6 +242,11 @@ def _holds(format_name: str, stream: AudioStream) -> bool:
     except (av.error.FFmpegError, ValueError, OSError):
         return False
     return True
+
+
+def _has_sound(source: BinaryIO, demuxer: str) -> bool:
+    with open_container(source, demuxer) as container:
+        return bool(container.streams.audio)
 
 
 def _codec_of(stream: AudioStream) -> str | None:

@@ -36,7 +36,8 @@ class MediaInfo:
     frames_claimed is the container's own count (None where it has none); frames_found counts the packets of the video
     stream; duration_s comes from presentation timestamps, never from the header. rotation_deg is counter-clockwise and
     has been applied to every picture. time_base is the length of a tick of the video stream's own clock, in seconds as
-    (numerator, denominator); None for pictures and where the file gives none.
+    (numerator, denominator); None for pictures and where the file gives none. sample_aspect_ratio is a pixel's width to
+    its height (both 1 .. 65535), upright as the pictures are; None for square pixels and where the file gives none.
     """
 
     kind: str  # "image" or "video"
@@ -53,6 +54,7 @@ class MediaInfo:
     has_audio: bool = False
     sampling: str = "the picture itself"
     time_base: tuple[int, int] | None = None
+    sample_aspect_ratio: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,8 @@ MAX_ERRORS_KEPT = 20
 MAX_ERRORS_IN_A_ROW = 500
 # Frame intervals that differ by more than this share of their median make a variable rate.
 VARIABLE_RATE_TOLERANCE = 0.2
+# ITU-T H.264, E.2.1: sar_width and sar_height have 16 bits. No camera or disc has pixels longer than this.
+ASPECT_MAX, LONGEST_PIXEL = (1 << 16) - 1, 8
 # What FFmpeg says where memory runs out; the second is a thread that could not be started.
 MEMORY_ERRORS = (MemoryError, BlockingIOError)
 
@@ -341,7 +343,19 @@ def _info(
         has_audio=bool(container.streams.audio),
         sampling=sampling,
         time_base=(tick.numerator, tick.denominator) if tick is not None and tick > 0 else None,
+        sample_aspect_ratio=_pixel_aspect(stream, rotation),
     )
+
+
+def _pixel_aspect(stream: VideoStream, rotation: int) -> tuple[int, int] | None:
+    """Width to height of a pixel of the upright picture; None for squares, and for what cannot be."""
+    ratio = stream.sample_aspect_ratio
+    if not ratio or ratio == 1 or not 1 / LONGEST_PIXEL <= ratio <= LONGEST_PIXEL:
+        return None
+    if max(ratio.numerator, ratio.denominator) > ASPECT_MAX:
+        return None
+    sides = (ratio.numerator, ratio.denominator)
+    return sides[::-1] if rotation % 180 else sides
 
 
 def _sampling_in_words(timing: Timing, sampling: Sampling, targets: NDArray[np.float64]) -> str:

@@ -36,6 +36,7 @@ def recompress_clip(
     *,
     metadata: Mapping[str, str] | None = None,
     ticks_per_s: int = TICKS_PER_S,
+    pixel_aspect: tuple[int, int] | None = None,
 ) -> int:
     """Write frames as an H.264 MP4 at a constant rate factor; returns how many were written.
 
@@ -43,6 +44,7 @@ def recompress_clip(
     crf: 0 (lossless) .. 51. gop_frames: the longest distance of keyframes (x264's default, 250, where None).
     metadata: the container's tags; MP4 keeps those that it knows (title, comment, description, artist, ...).
     ticks_per_s: the clock of the stream, 1 .. MOST_TICKS_PER_S; in the file it is doubled until it has 10000 or more.
+    pixel_aspect: width to height of a pixel, each 1 .. 65535; squares where None.
     One encoder thread: the same frames give the same bytes with the same libraries. The file appears whole or not at all,
     and replaces one of that name. Raises ValueError for no frames, a CRF or clock outside the range, times that do not grow
     by a tick, a size that changes, and a picture that H.264 cannot hold.
@@ -59,8 +61,9 @@ def recompress_clip(
     os.close(handle)
     try:
         count = _write(
-            Path(name), chain([first], rest), first[1].shape, options, gop_frames, metadata or {}, ticks_per_s
-        )
+            Path(name), chain([first], rest), first[1].shape, options, gop_frames, metadata or {}, ticks_per_s,
+            pixel_aspect,
+        )  # fmt: skip
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
@@ -77,6 +80,7 @@ def _write(
     gop_frames: int | None,
     metadata: Mapping[str, str],
     ticks_per_s: int,
+    pixel_aspect: tuple[int, int] | None,
 ) -> int:
     import av
     from av.error import FFmpegError
@@ -91,6 +95,8 @@ def _write(
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, ticks_per_s)
         stream.codec_context.thread_count = 1
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = Fraction(*pixel_aspect)
         # Said in the stream, so that a player does not guess the matrix from the size of the picture.
         stream.codec_context.colorspace, stream.codec_context.color_range = BT601_TAG, LIMITED_RANGE
         if gop_frames is not None:

@@ -117,14 +117,17 @@ class RenderConfig(BaseModel):
     @model_validator(mode="after")
     def _mask_is_left(self) -> "RenderConfig":
         if self.erode + self.feather > 0.45:
-            raise ValueError(f"an edge of {self.erode:g} + {self.feather:g} leaves nothing: together 0.45 at most")
+            given = f"--erode {self.erode:g} with --feather {self.feather:g}"
+            raise ValueError(f"{given} leaves nothing of the mask: together 0.45 at most")
         return self
 
 
-def configured(preset: str, values: Mapping[str, Any]) -> SwapConfig:
+def configured(
+    preset: str, values: Mapping[str, Any], hint: str = "forensics generate faceswap train --help"
+) -> SwapConfig:
     """A preset with the given values over it. Raises UsageError that names what is wrong."""
     from forensics.common.errors import UsageError
 
     if preset not in PRESETS:
         raise UsageError(f"there is no preset '{preset}'", f"one of: {', '.join(PRESETS)}")
-    return checked(SwapConfig, {**PRESETS[preset], **values}, "forensics generate faceswap train --help")
+    return checked(SwapConfig, {**PRESETS[preset], **values}, hint)

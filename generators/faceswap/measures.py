@@ -8,8 +8,11 @@ flicker    Mean absolute difference of successive frames inside the aligned face
            the ratio towards 1.
 intervals  Frames of a clip are not independent. Kuensch: The jackknife and the bootstrap for general stationary
            observations (Ann. Stat. 17, 1989): blocks of one second are drawn with replacement from every place where a
-           block can begin. Limits: few seconds make few blocks, and the interval too narrow; people and clips other
-           than those measured are not in it at all.
+           block can begin. Few blocks scatter too little: the distances of both ends from the figure are multiplied by
+           t(k - 1) / 1.96 * sqrt(k / (k - 1)), k the seconds covered, t the 97.5 % quantile of Student's distribution;
+           below 5 s there is no interval. A share's is the union of that with the interval of Wilson (Probable
+           inference, JASA 22, 1927) for as many trials as seconds, which alone is given below 5 s. Limits: people and
+           clips other than those measured are not in it at all.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from forensics.common.seeds import rng_for
 
@@ -28,8 +32,8 @@ LEVELS = 255.0
 # Of equal pictures; a byte of rounding everywhere is 48 dB.
 PSNR_CEILING_DB = 100.0
 BLOCK_S = 1.0
-# Two seconds with a few frames missing: with less there is nothing to draw blocks from.
-MIN_SECONDS = 1.5
+# With fewer blocks the spread of their means is not known well enough for any factor to mend it.
+MIN_SECONDS = 5.0
 RESAMPLES = 1000
 Z95 = 1.959964
 BOOTSTRAP_STREAM = 0xB10C
@@ -41,7 +45,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval; low and high are None where the rows are of less than MIN_SECONDS."""
+    """A figure with its 95 % interval; low and high are None where the rows are of less than MIN_SECONDS (but shares')."""
 
     value: float
     low: float | None
@@ -163,12 +167,13 @@ def seconds_covered(blocks: Sequence[Rows], n: int) -> float:
 
 
 def block_interval(statistic: Callable[[Rows], float], blocks: Sequence[Rows], n: int, seed: int) -> Interval:
-    """A statistic of n rows with the 95 % interval of a moving-block bootstrap (percentiles of RESAMPLES).
+    """A statistic of n rows with the 95 % interval of a moving-block bootstrap (percentiles of RESAMPLES), widened.
 
     statistic: of row numbers, which may repeat. blocks: as from `time_blocks`. The same seed gives the same interval.
     """
     value = statistic(np.arange(n))
-    if not np.isfinite(value) or seconds_covered(blocks, n) < MIN_SECONDS:
+    seconds = seconds_covered(blocks, n)
+    if not np.isfinite(value) or seconds < MIN_SECONDS:
         return Interval(value, None, None, n)
     rng = rng_for(seed, BOOTSTRAP_STREAM)
     mean_size = float(np.mean([len(block) for block in blocks]))
@@ -178,7 +183,13 @@ def block_interval(statistic: Callable[[Rows], float], blocks: Sequence[Rows], n
         drawn.append(statistic(np.concatenate([blocks[i] for i in picked])[: max(n, 1)]))
     finite = [one for one in drawn if np.isfinite(one)]
     low, high = np.percentile(finite, [2.5, 97.5]) if finite else (value, value)
-    return Interval(value, float(low), float(high), n)
+    factor = few_blocks_factor(seconds)
+    return Interval(value, value - factor * max(0.0, value - low), value + factor * max(0.0, high - value), n)
+
+
+def few_blocks_factor(k: float) -> float:
+    """What an interval of k > 1 independent blocks is widened by: t(k - 1) / 1.96 * sqrt(k / (k - 1))."""
+    return float(stdtrit(k - 1, 0.975)) / Z95 * float(np.sqrt(k / (k - 1)))
 
 
 def mean_interval(values: Values, blocks: Sequence[Rows], seed: int) -> Interval:
@@ -192,12 +203,23 @@ def percentile_interval(values: Values, share: float, blocks: Sequence[Rows], se
 
 
 def share_interval(is_so: Values, blocks: Sequence[Rows], seed: int) -> Interval:
-    """The share of ones among (N,) ones and zeros. Where all are equal nothing scatters: Wilson's, of as many seconds."""
+    """The share of ones among (N,) ones and zeros; its interval, in [0, 1], is never narrower than Wilson's of as many
+    trials as seconds: where all rows are equal nothing scatters.
+    """
     found = mean_interval(is_so, blocks, seed)
-    if found.value not in (0.0, 1.0):
+    if not np.isfinite(found.value):
         return found
-    spread = Z95**2 / (max(1.0, seconds_covered(blocks, found.n)) + Z95**2)
-    return replace(found, low=1 - spread, high=1.0) if found.value == 1 else replace(found, low=0.0, high=spread)
+    low, high = wilson(found.value, max(1.0, seconds_covered(blocks, found.n)))
+    if found.low is not None and found.high is not None:
+        low, high = min(low, found.low), max(high, found.high)
+    return replace(found, low=max(0.0, low), high=min(1.0, high))
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of n trials."""
+    middle = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * float(np.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2)))
+    return middle - half, middle + half
 
 
 def _interval_of_finite(

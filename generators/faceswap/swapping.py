@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from forensics.common.errors import UsageError
+from forensics.common.errors import ManifestError, UsageError
 from forensics.common.files import sha256_of_file
 from forensics.common.progress import Progress
+from forensics.common.text import printable
 from forensics.media.types import MediaLimits
 from generators.devices import device_named
 from generators.faceswap.config import RenderConfig, SwapConfig
 from generators.faceswap.extraction.extract import extract
 from generators.faceswap.extraction.extract_config import ExtractConfig
+from generators.faceswap.extraction.faceset import read_record
 from generators.faceswap.extraction.tracks import load_face_detector
 from generators.faceswap.rendering.convert import convert, making_of
 from generators.faceswap.rendering.outputs import FRAMES, beside, check_output, is_made
@@ -43,12 +45,17 @@ def swap(
 
     Raises UsageError where a step cannot be done; what the steps before it made stays.
     """
+    for clip in (source, target):
+        if not clip.is_file():
+            raise UsageError(f"no file {printable(str(clip))}", "check the path")
     _claim(folder, overwrite)
     output = folder / "swapped.mp4"
     # Said now, not after the training; a clip with its list of frames is one of ours.
     check_output(output, overwrite or beside(output, FRAMES).exists(), [source, target])
     for clip, name in zip((source, target), FACES, strict=True):
-        extract([clip], folder / name, extraction, progress)
+        _check_set(folder / name, clip, overwrite)
+    for clip, name in zip((source, target), FACES, strict=True):
+        extract([clip], folder / name, extraction, progress, overwrite)
     trainer = train(folder / "source", folder / "target", preset, config, folder / RUN, progress)
     swapper = load_swapper(find_swap(str(folder / RUN)), device_named(config.device))
     limits = MediaLimits(
@@ -64,6 +71,28 @@ def swap(
         limits=limits, threads=set_threads(config.threads), overwrite=True,
     )  # fmt: skip
     return Swapped(trainer, done, output)
+
+
+def _check_set(folder: Path, clip: Path, overwrite: bool) -> None:
+    """Raise UsageError where the set of faces in `folder` is of another clip: both people would be trained as one."""
+    try:
+        record = read_record(folder)
+    except ManifestError as error:
+        if overwrite:  # it is begun anew
+            return
+        raise UsageError(error.message, "use another --output, or --overwrite to begin it anew") from error
+    if record is None:
+        return
+    try:
+        sha256 = sha256_of_file(clip)
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(clip.name)}: {error.strerror}", "check the path") from error
+    others = [row.name for row in record.clips if row.sha256 != sha256]
+    if others:
+        raise UsageError(
+            f"{folder} holds the faces of {others[0]}, not only of {printable(clip.name)}",
+            "use another --output: a folder is for one swap",
+        )
 
 
 def _claim(folder: Path, overwrite: bool) -> None:

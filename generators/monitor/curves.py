@@ -22,7 +22,7 @@ from generators.monitor.log import QualityRow, Row
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
 SIZE_INCHES, DPI = (9.0, 6.4), 110
 # By hand: a layout engine takes as long as the drawing.
-MARGINS = {"left": 0.07, "right": 0.98, "bottom": 0.075, "top": 0.95, "wspace": 0.2, "hspace": 0.3}
+MARGINS = {"left": 0.07, "right": 0.965, "bottom": 0.075, "top": 0.95, "wspace": 0.2, "hspace": 0.3}
 # With fewer points a line alone would be short or invisible.
 MARKED_UP_TO = 12
 SMOOTHED_FROM = 40

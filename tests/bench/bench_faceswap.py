@@ -20,7 +20,8 @@ All minimise the same loss by the same function, mask included. Plain updates th
 `convert`, the cpu preset's network (of --model, or an untrained one, which costs the same):
 plain       frame by frame, one after the other: decode with PyAV, MTCNN on every frame (reduced as ours is), the network on
             one face in float32, the same functions for colours, mask and pasting, H.264 of clip and mask with the same
-            options, all in one thread (PyTorch and OpenCV may use theirs inside a call, as they do by default)
+            options, all in one thread, PyTorch and OpenCV too
+plain, own  the same, with the threads that PyTorch and OpenCV use inside a call by default
 full        `convert`: two passes over the clip, tracks, smoothing, sound, manifest, everything
 The clip is converted whole; libraries and weights are loaded before. *steady* leaves out how passes begin and end.
 
@@ -378,12 +379,14 @@ def compare_convert(options, folder):
     detector, config = load_face_detector(device="cpu"), RenderConfig()
     detector.detect([np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)])  # libraries choose their algorithms
     swapper.draw(np.zeros((1, swapper.image_px, swapper.image_px, 3), np.uint8), 0)
-    rates, steady, found = {"plain": [], "full": []}, {"plain": [], "full": []}, {}
+    rates, steady, found = {"plain": [], "plain, own": [], "full": []}, {"plain": [], "plain, own": [], "full": []}, {}
     for number, kind in product(range(options.rounds), list(rates)):
         time.sleep(PAUSE_S)
-        cv2.setNumThreads(options.threads)  # `convert` sets it to 1
+        threads = 1 if kind == "plain" else options.threads
+        cv2.setNumThreads(threads)  # `convert` sets it to 1
+        torch.set_num_threads(threads)
         watch, started = Watch(), time.perf_counter()
-        if kind == "plain":
+        if kind != "full":
             frames, swapped = frame_by_frame(clip, swapper, detector, config, folder)
         else:
             done = convert(

@@ -112,6 +112,16 @@ def test_every_sample_comes_out_once_and_in_order(n, kind, can_refine, scene):
 # --- what is detected and what is confirmed -----------------------------------------------------------------------
 
 
+def test_keyframes_may_be_further_apart_and_nothing_is_missed():
+    script: Script = lambda n: [face_at(10 + 0.5 * n)] if n % 20 else []  # noqa: E731
+    rare, usual = Scripted(script), Scripted(script)
+    found = list(follow_faces(samples(60), rare, keyframe_every=12))
+    assert [frame.sample.index for frame in found] == list(range(60))
+    assert [len(frame.observations) for frame in found] == [len(script(number)) for number in range(60)]
+    run(60, usual)
+    assert len(rare.detected) < len(usual.detected)
+
+
 def test_a_calm_scene_is_detected_at_keyframes_and_confirmed_between():
     detector = Scripted(lambda n: [face_at(10 + 0.5 * n)])
     frames = run(60, detector)

@@ -16,10 +16,11 @@ from forensics.perturb.clip import recompress_clip
 from generators.faceswap.alignment import TEMPLATE
 from generators.faceswap.cli.extract import command
 from generators.faceswap.extraction.contact import CAPTION_PX, CELL_PX, COLUMNS, contact_sheet, evenly
-from generators.faceswap.extraction.extract import extract, tracks_sheet
+from generators.faceswap.extraction.extract import LOCK, extract, tracks_sheet
 from generators.faceswap.extraction.extract_config import ExtractConfig
 from generators.faceswap.extraction.extract_outcome import NothingExtractedError, as_lines
 from generators.faceswap.extraction.faceset import FaceSet, read_face_set
+from generators.faceswap.locks import locked
 
 CONFIG = ExtractConfig(threads=1)
 
@@ -234,6 +235,20 @@ def test_a_foreign_folder_is_not_touched(clips: Path, tmp_path: Path) -> None:
         extract([clips / "red.mp4"], tmp_path, CONFIG, detector=ColourDetector())
     extract([clips / "red.mp4"], tmp_path, CONFIG, overwrite=True, detector=ColourDetector())
     assert (tmp_path / "faces" / "mine.png").read_bytes() == b"mine"
+
+
+def test_two_runs_do_not_write_one_folder(clips: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / LOCK), pytest.raises(UsageError, match="another extraction is running"):
+        extract([clips / "missing.mp4"], tmp_path, detector=ColourDetector())
+
+
+def test_what_the_file_system_says_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("generators.faceswap.extraction.extract._extract", full)
+    with pytest.raises(UsageError, match="No space left"):
+        extract([], tmp_path)
 
 
 def test_contact_sheet_is_even_and_small() -> None:

@@ -1,6 +1,7 @@
 """A folder of faces: what is written comes back, splits are blocks of time, a stranger's folder cannot lead elsewhere."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,14 @@ def test_whose_folder_it_is(folder: Path, tmp_path_factory: pytest.TempPathFacto
     begun = tmp_path_factory.mktemp("begun")
     (begun / ".pending-abababab").mkdir()
     assert claim(begun, overwrite=False) == FaceSetRecord()
+
+
+def test_what_is_no_face_is_not_hashed(folder: Path) -> None:
+    picture = folder / file_name(SHA, 0, 1)
+    picture.write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(ManifestError, match="larger than a face"):
+        _ = read_face_set(folder).sha256
+    picture.unlink()
+    os.mkfifo(picture)
+    with pytest.raises(ManifestError, match="no regular file"):
+        _ = read_face_set(folder).sha256

@@ -6,6 +6,7 @@ import pytest
 from generators.faceswap.measures import (
     PSNR_CEILING_DB,
     block_interval,
+    few_blocks_factor,
     flicker_ratio,
     frame_difference,
     landmark_errors,
@@ -16,6 +17,7 @@ from generators.faceswap.measures import (
     share_interval,
     ssim,
     time_blocks,
+    wilson,
 )
 
 
@@ -172,6 +174,13 @@ def test_a_share_of_all_is_not_certain():
     nothing = share_interval(np.zeros(100), blocks, 0)
     assert (nothing.value, nothing.low) == (0, 0)
     assert nothing.high == pytest.approx(1 - everything.low)
+    # Short of five seconds Wilson's alone; and one row that differs does not make it narrower than that.
+    few = share_interval(np.ones(30), time_blocks(np.arange(30) / 10), 0)
+    assert (few.low, few.high) == pytest.approx((3 / (3 + 1.959964**2), 1))
+    nearly = np.ones(100)
+    nearly[50] = 0
+    found = share_interval(nearly, blocks, 0)
+    assert found.low <= wilson(0.99, 10)[0] < found.value < found.high <= 1
     half = share_interval(np.repeat([0.0, 1.0], 50), blocks, 0)
     assert half.low < half.value == 0.5 < half.high
 
@@ -183,3 +192,21 @@ def test_a_ratio_of_sums_is_resampled_in_pairs():
         lambda rows: flicker_ratio(3 * driving[rows], driving[rows]), time_blocks(np.arange(300) / 30), 300, 0
     )
     assert (found.value, found.low, found.high) == pytest.approx((3, 3, 3))
+
+
+def test_wilsons_interval_is_as_published():
+    # Newcombe, Stat. Med. 17 (1998), table I, method 3.
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0 / 20, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+
+
+def test_few_blocks_are_widened_by_students_quantile():
+    assert few_blocks_factor(5) == pytest.approx(2.7764 / 1.959964 * np.sqrt(5 / 4), rel=1e-4)
+    assert few_blocks_factor(1000) == pytest.approx(1, abs=0.003)
+    covered = 0
+    for run in range(60):
+        seconds = np.random.default_rng(run).normal(5, 1, 6)
+        found = mean_interval(np.repeat(seconds, 10), time_blocks(np.arange(60) / 10), run)
+        covered += found.low <= 5 <= found.high
+    assert covered >= 50
+    assert mean_interval(np.arange(40.0), time_blocks(np.arange(40) / 10), 0).low is None

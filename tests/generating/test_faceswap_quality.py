@@ -45,6 +45,7 @@ from generators.faceswap.quality.identity import unit
 from generators.faceswap.quality.quality_record import (
     SwapQuality,
     SwapQualityConfig,
+    _clip_rows,
     identity_note,
     markdown,
     table_rows,
@@ -282,7 +283,7 @@ def test_an_untrained_network_is_measured_and_said_to_be_none(checkpoint, sets, 
     assert (written.source, written.target, written.embedding) == ("a", "b", "colours")
     assert written.model_sha256
     assert any("held out: 1 s" in note for note in written.notes)
-    assert any("not known: no run.json" in note for note in written.notes)
+    assert any("not known: the checkpoint does not say" in note for note in written.notes)
     for _, value, *_ in table_rows(written):
         assert value in done.output
     table = (tmp_path / "q" / "quality.md").read_text()
@@ -340,8 +341,12 @@ def test_a_run_names_its_sets_and_others_are_noted(sets, tmp_path):
     assert [quality_module._folder(who, config, stored) for who in ("source", "target")] == list(sets)
     assert quality_module._folder("target", SwapQualityConfig(target=sets[0]), stored) == sets[0]
     trained_on = {who: read_face_set(Path(record.folder)) for who, record in records.items()}
-    assert list(quality_module._set_notes(trained_on, stored)) == []
-    notes = list(quality_module._set_notes({**trained_on, "target": trained_on["source"]}, stored))
+    assert list(quality_module._set_notes(trained_on, quality_module._fingerprints({}, stored))) == []
+    people = {who: {"sha256": record.sha256} for who, record in records.items()}
+    of_file = quality_module._fingerprints({"people": people}, None)  # a checkpoint that was handed on
+    assert list(quality_module._set_notes(trained_on, of_file)) == []
+    assert quality_module._fingerprints({"people": [1]}, None) == {}
+    notes = list(quality_module._set_notes({**trained_on, "target": trained_on["source"]}, of_file))
     assert len(notes) == 1
     assert "the target's set is not the one" in notes[0]
 
@@ -363,7 +368,7 @@ def test_names_are_not_markdown():
 
 # -- clips
 
-CLIP_FRAMES = 30
+CLIP_FRAMES = 60
 
 
 def frames_of(colour, flicker=0):
@@ -415,6 +420,20 @@ def test_identity_is_told_by_frames_that_were_held_out(clips, identities, tmp_pa
     assert [part.share_source.value for part in found.identity] == [1, 0]
     assert [part.faces for part in found.identity] == ["swapped", "target unchanged"]
     assert found.landmarks[0].median.value < 0.02
+    assert found.identity_frames == "held_out"
+    notes = [note for note in quality_module._clip_notes(found, True) if note]
+    assert any("of all its frames" in note and "flicker has no control" in note for note in notes)
+    assert any("swapped held-out frames of the clip" in note for note in notes)
+    other = read_face_set(write_set(tmp_path / "c", BLUE, "c" * 64))
+    found = measure_clips(clips["driving"], clips["swapped"], DotDetector(), QUIET, identities=identities, target=other)
+    assert found.identity_frames == "not_in_set"
+    words = "frames of a clip that is not in the set (whether it was cut from one that is, is not known)"
+    assert any(words in note for note in quality_module._clip_notes(found, True) if note)
+    of = {row[0]: row[3] for row in _clip_rows(found)}
+    assert of["identity in the clip, swapped"].startswith("frames of a clip not in the set")
+    assert of["landmarks in the clip, swapped"].startswith("all frames")
+    nothing = found.model_copy(update={"identity": (), "identity_frames": "held_out"})
+    assert any("no held-out frame" in note for note in quality_module._clip_notes(nothing, True) if note)
 
 
 @pytest.mark.parametrize(("name", "says"), [("short", "number of frames"), ("slow", "is at"), ("small", "pixels")])
@@ -483,3 +502,23 @@ def test_the_list_of_frames_is_read_in_its_own_folder_alone_and_not_without_end(
         write_manifest(folder / "manifest.csv", [Item(path=clip, label=1, extra={"frames": name})])
         with pytest.raises(ManifestError, match=says):
             swapped_share(clip, 4)
+
+
+def test_results_that_are_not_ours_are_left_alone_before_anything_is_measured(
+    checkpoint, sets, dots, tmp_path, monkeypatch
+):
+    def never(*args):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(quality_module, "measure_swap", never)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="cannot write into"):
+        quality(checkpoint, sets, tmp_path / "file")
+    (tmp_path / "q").mkdir()
+    for content in ('{"mine": 1}', "[1]", "no JSON"):
+        (tmp_path / "q" / "quality.json").write_text(content)
+        with pytest.raises(UsageError, match="of something else"):
+            quality(checkpoint, sets, tmp_path / "q")
+    (tmp_path / "q" / "quality.json").write_text('{"format": "forensics-swap-quality-1"}')
+    with pytest.raises(AssertionError, match="measured"):
+        quality(checkpoint, sets, tmp_path / "q")

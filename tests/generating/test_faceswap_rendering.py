@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
@@ -9,18 +10,21 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
-from faceswap_clips import GREEN, RED, blank, draw_face, landmarks_at
-from faceswap_fakes import BLUE, SIDE, YELLOW, ColourSwapper, drawn_mask
+from faceswap_clips import GREEN, RED, blank, draw_face, landmarks_at, write_frames
+from faceswap_fakes import BLUE, SIDE, YELLOW, ColourSwapper, drawn_mask, frames_of
 from PIL import Image
 
-from forensics.common.errors import ManifestError, UsageError
+from forensics.common.errors import ManifestError, MediaError, UsageError
 from forensics.common.files import sha256_of_file
 from forensics.common.manifest import read_manifest
+from forensics.common.progress import Progress
 from forensics.faces.types import Face
-from forensics.media.types import DecodeSummary, MediaInfo
+from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits
 from generators.config import checked
 from generators.faceswap.config import ColourMatch, MaskKind, RenderConfig
 from generators.faceswap.extraction.tracks import ClipFaces, FrameFaces, TrackedFace
+from generators.faceswap.locks import locked
+from generators.faceswap.rendering import rendering
 from generators.faceswap.rendering.convert import SwapPainter
 from generators.faceswap.rendering.outputs import (
     Making,
@@ -208,7 +212,7 @@ def test_an_output_that_cannot_be_is_said_beforehand(tmp_path):
     source = tmp_path / "source.mp4"
     source.write_text("s")
     cases = {
-        tmp_path / "x.gif": "not written", tmp_path / "x": "not written", tmp_path / "x.png": "not written",
+        tmp_path / "x.gif": "not written", tmp_path / "x": "has no suffix", tmp_path / "x.png": "not written",
         tmp_path / "file" / "x.mp4": "x.mp4 cannot be written", tmp_path / "clip.mp4": "exists",
         tmp_path / "folder.mp4": "is a folder", source: "would replace", tmp_path / ("x" * 250 + ".mp4"): "written|long",
         tmp_path / ("x" * 246 + ".mp4"): "long",
@@ -284,6 +288,59 @@ def test_a_row_takes_the_place_of_its_own_and_leaves_the_others(tmp_path):
     assert (rows[1].source, rows[1].identity, rows[1].mask, rows[1].extra["frames"]) == (
         "bea", "anna", "b.mask.mp4", "b.frames.json",
     )  # fmt: skip
+
+
+def test_rows_that_are_written_at_a_time_are_all_kept_and_no_formula(tmp_path):
+    making = replace(MAKING, source="=cmd()", target="@sum")
+    with ThreadPoolExecutor(4) as pool:
+        for k in range(12):
+            path, mask, frames = files_of(tmp_path / f"{k}.mp4")
+            pool.submit(note, path, mask, frames, str(k), "0", making)
+    rows = read_manifest(tmp_path / "manifest.csv")
+    assert {row.path.name for row in rows} == {f"{k}.mp4" for k in range(12)}
+    assert {(row.identity, row.source, row.extra["target"]) for row in rows} == {("'=cmd()", "'@sum", "'@sum")}
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.csv"]
+
+
+def test_a_lock_is_one_writers_and_gone_afterwards(tmp_path):
+    lock = tmp_path / ".lock"
+    with locked(lock), pytest.raises(BlockingIOError), locked(lock, wait=False):
+        pass
+    assert not lock.exists()
+    with locked(lock, wait=False):
+        assert lock.exists()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_sound_that_ends_the_decoder_costs_only_itself(tmp_path, monkeypatch, breaks):
+    silent = write_frames(tmp_path / "silent.mp4", [blank()] * 3)
+    plain = rendering.add_sound
+
+    def hostile(video, source, *given):
+        if source != video or breaks:
+            raise MediaError("the decoder crashed on this file", "hostile")
+        return plain(video, source, *given)
+
+    monkeypatch.setattr(rendering, "add_sound", hostile)
+    job = (silent, tmp_path / "source.mp4", tmp_path / "out.mkv", {}, MediaLimits())
+    if breaks:
+        with pytest.raises(MediaError, match="crashed"):
+            rendering._joined(*job)
+        return
+    report = rendering._joined(*job)
+    assert report.codec is None and "crashed" in (report.left_out or "")
+    assert len(frames_of(tmp_path / "out.mkv")) == 3
+
+
+def test_a_clip_that_a_limit_cut_short_is_not_rendered(tmp_path):
+    cut = replace(clip_of([0, 1], [(1,), (1,)]), cut_short=MediaError("took longer", "--timeout"))
+    with pytest.raises(MediaError, match="took longer"):
+        rendering.render(cut, [1], None, PLAIN, MAKING, tmp_path / "a.mp4", MediaLimits(), Progress(quiet=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mask_option_is_no_part_of_a_warp():
+    assert "mask" not in identity_of(replace(MAKING, unused=frozenset({"mask"})), "0", PLAIN)["options"]
 
 
 def test_a_png_carries_its_tags_and_its_pixels(tmp_path):

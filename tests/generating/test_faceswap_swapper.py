@@ -87,13 +87,16 @@ def test_what_was_written_draws_as_it_did(tmp_path: Path, variant: Any, px: int)
 def test_an_exported_file_is_small_and_draws_alike(tmp_path: Path) -> None:
     critics = {"critics.0.layers.0.bias": torch.ones(9), "optimizer.network.0.exp_avg": torch.zeros(1 << 20)}
     whole = tmp_path / "whole.safetensors"
-    write_checkpoint(whole, tensors_for(**critics), meta_for())
+    people = {"source": {"clips": ["jane_doe.mp4"], "sha256": "ab"}, "target": {"clips": [], "sha256": "cd"}}
+    write_checkpoint(whole, tensors_for(**critics), meta_for(people=people))
     half = tmp_path / "half.safetensors"
     exported(whole, half)
     tensors, meta = read_checkpoint(half)
     assert {value.dtype for value in tensors.values()} == {torch.float16}
     assert tensors.keys() == tensors_for().keys()
     assert not {"game", "rollbacks", "best"} & meta.keys()
+    assert meta["people"] == {"source": {"sha256": "ab"}, "target": {"sha256": "cd"}}
+    assert b"jane_doe" not in half.read_bytes()
     assert half.stat().st_size < 2 * sum(v.numel() for v in tensors_for().values()) + 20_000
     given = seen(faces(), 32)
     for person in (0, 1):
@@ -325,6 +328,11 @@ def test_a_preview_of_a_file_needs_to_know_whose_faces(tmp_path: Path, model: Pa
     with pytest.raises(UsageError, match="is no PNG"):
         write_preview(str(model), tmp_path / "preview.jpg", sets, 2)
     assert folders_of(str(model)) == {}
+    (tmp_path / "run.json").write_text("of something else")
+    elsewhere = write(tmp_path / "models" / "m.safetensors")
+    assert folders_of(str(elsewhere)) == {}
+    inside = write(tmp_path / "checkpoints" / "m.safetensors")
+    write_preview(str(inside), picture.with_name("other.png"), sets, 2)  # both are given: no record is asked
     assert folders_of("nothing at all") == {}
 
 

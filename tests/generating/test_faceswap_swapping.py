@@ -143,12 +143,13 @@ def test_a_swap_that_was_stopped_goes_on_to_the_same_bytes(whole, clips, tmp_pat
             def stops(*_):
                 raise PowerCutError
 
-            # The last moment: the clip lies there, the manifest does not know it yet.
+            # The last moment: list and mask lie there, the manifest and the clip do not.
             assert rendering.note is outputs.note
             patch.setattr(rendering, "note", stops)
         with pytest.raises(PowerCutError):
             run(clips, folder)
-    assert (folder / "swapped.mp4").exists() == (where == "convert")
+    assert not (folder / "swapped.mp4").exists()
+    assert (folder / "swapped.frames.json").exists() == (where == "convert")
     done = run(clips, folder)
     assert done.clip is not None
     assert contents(folder) == contents(whole)
@@ -192,6 +193,17 @@ def test_what_is_in_the_way_is_said_before_anything_is_done(clips, tmp_path):
     assert names_in(foreign) == {"manifest.csv"}
     with pytest.raises(UsageError, match="would replace a file that is read"):
         run((clips[0], whole_of(tmp_path)), tmp_path / "other", overwrite=True)
+
+
+def test_another_clip_does_not_get_into_a_set_that_is_there(whole, clips, tmp_path):
+    before = contents(whole)
+    other = write_frames(tmp_path / "c.mp4", moving_person(5, GREEN, 70))
+    for pair in ((other, clips[1]), (clips[0], other)):
+        with pytest.raises(UsageError, match="holds the faces of"):
+            run(pair, whole, overwrite=True)
+    with pytest.raises(UsageError, match="no file"):
+        run((clips[0], tmp_path / "missing.mp4"), tmp_path / "new")
+    assert contents(whole) == before and not (tmp_path / "new").exists()
 
 
 def whole_of(tmp_path: Path) -> Path:

@@ -19,6 +19,7 @@ from forensics.common.errors import ManifestError, UsageError, WeightsError
 from forensics.common.progress import Progress
 from generators.checkpoint import checkpoint_path, checkpoints_of, read_checkpoint, read_meta
 from generators.faceswap.config import configured
+from generators.faceswap.training import training
 from generators.faceswap.training.game import SwapGame
 from generators.faceswap.training.run_record import is_swap_run, read_swap_run
 from generators.faceswap.training.swapper import Swapper, find_swap, load_swapper
@@ -207,9 +208,14 @@ def test_what_a_run_leaves(tmp_path: Path, people: tuple[Path, Path]) -> None:
     assert str(people[0]) not in json.dumps(meta)  # a checkpoint is handed on; folders are nobody's business
 
 
-def test_without_held_out_faces_nothing_is_measured(tmp_path: Path) -> None:
+def test_without_held_out_faces_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = write_people(tmp_path / "a", "oval", MIN_FACES, 0), write_people(tmp_path / "b", "block", 12, 3)
+    said: list[str] = []
+    monkeypatch.setattr(Progress, "say", lambda self, line: said.append(line))
     run(tmp_path / "run", sets, steps=2)
+    assert [line for line in said if "no held-out faces" in line] == [
+        "the source's set has no held-out faces: nothing is measured, previews show training faces"
+    ]
     assert read_swap_log(tmp_path / "run" / "log.jsonl")[1] == []
     assert (tmp_path / "run" / "preview.png").exists()
 
@@ -241,6 +247,45 @@ def test_other_faces_are_refused(tmp_path: Path, people: tuple[Path, Path]) -> N
         run(tmp_path / "run", (people[0], fewer), steps=2)
     with pytest.raises(UsageError, match="option 'source'"):
         run(tmp_path / "run", (people[1], people[0]), steps=2)
+
+
+def test_checkpoints_of_another_run_are_refused_without_its_record(tmp_path: Path, people: tuple[Path, Path]) -> None:
+    run(tmp_path / "run", people, steps=2)
+    (tmp_path / "run" / "run.json").unlink()
+    begin = configured("cpu", {**SMALL, "steps": 4})
+    with pytest.raises(WeightsError, match="other faces of the source"):
+        train(people[1], people[0], "cpu", begin, tmp_path / "run", QUIET, overwrite=True)
+    (tmp_path / "run" / "run.json").unlink()
+    other = begin.model_copy(update={"learning_rate": 1e-3})
+    with pytest.raises(WeightsError, match="of a run with learning_rate"):
+        train(*people, "cpu", other, tmp_path / "run", QUIET, overwrite=True)
+    (tmp_path / "run" / "run.json").unlink()
+    again = begin.model_copy(update={"save_every": 3, "precision": "auto"})
+    assert train(*people, "cpu", again, tmp_path / "run", QUIET, overwrite=True).step == 4
+
+
+def test_one_person_twice_and_faces_that_moved_are_refused(tmp_path: Path, people: tuple[Path, Path]) -> None:
+    with pytest.raises(UsageError, match="the same faces"):
+        run(tmp_path / "run", (people[0], people[0]))
+    assert not (tmp_path / "run").exists()
+    moving = write_people(tmp_path / "before", "block")
+    run(tmp_path / "run", (people[0], moving), steps=2)
+    moving.rename(tmp_path / "after")
+    with pytest.raises(UsageError, match=r"the target's faces are not at .*before") as caught:
+        resume(tmp_path / "run", 4, QUIET)
+    assert "--target DIR" in caught.value.hint
+    assert run(tmp_path / "run", (people[0], tmp_path / "after"), steps=4).step == 4
+
+
+def test_landmarks_without_an_outline_are_named(
+    tmp_path: Path, people: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def coincide(points: np.ndarray) -> np.ndarray:
+        raise ValueError("landmarks coincide")
+
+    monkeypatch.setattr(training, "place_mean_shape", coincide)
+    with pytest.raises(ManifestError, match=r"faces/aaaaaaaa-000000-1\.png: .*coincide"):
+        run(tmp_path / "run", people)
 
 
 def test_too_few_faces_and_no_faces_are_refused(tmp_path: Path, people: tuple[Path, Path]) -> None:

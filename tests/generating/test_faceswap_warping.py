@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from faceswap_clips import GREEN, RED, ColourDetector, blank, draw_face, landmarks_at, moving_person, write_frames
 
 from forensics.common.errors import UsageError
+from forensics.common.files import sha256_of_file
 from forensics.common.manifest import read_manifest
 from forensics.common.progress import Progress
 from forensics.faces.types import Face
@@ -83,6 +84,19 @@ def test_the_manifest_says_that_it_is_fake_and_whose(warped_clip):
     (row,) = read_manifest(warped_clip.manifest)
     assert (row.label, row.generator, row.identity, row.source) == (1, "landmark-warp", "a", "b")
     assert row.path.name == "swapped.mp4" and row.mask == "swapped.mask.mp4"
+    assert (row.extra["pose"], row.extra["source_track"], len(row.extra["source_sha256"])) == ("best", "", 64)
+    assert 0 <= float(row.extra["source_time_s"]) < 12 / 25
+
+
+def test_a_named_track_is_looked_for_in_every_frame(clips):
+    detector = ColourDetector()
+    (face,) = source_faces(clips[0], detector, QUIET, track=1)
+    assert face.sha256 == sha256_of_file(clips[0]) and face.timestamp_s * 25 == pytest.approx(
+        round(face.timestamp_s * 25), abs=1e-3
+    )
+    spared = ColourDetector()
+    source_faces(clips[0], spared, QUIET)
+    assert detector.calls > spared.calls
 
 
 def test_a_picture_becomes_a_picture(tmp_path, clips):
@@ -101,8 +115,10 @@ def test_a_picture_becomes_a_picture(tmp_path, clips):
 
 @pytest.mark.parametrize(("target", "name", "message"), [(1, "x.png", "is a clip"), (1, "x.gif", "not written")])
 def test_an_output_of_another_kind_is_an_error(clips, tmp_path, target, name, message):
+    detector = ColourDetector()
     with pytest.raises(UsageError, match=message):
-        warp(clips[0], clips[target], ColourDetector(), tmp_path / name, PLAIN, QUIET)
+        warp(clips[0], clips[target], detector, tmp_path / name, PLAIN, QUIET)
+    assert detector.calls == 0
     assert not (tmp_path / name).exists()
 
 

@@ -183,7 +183,7 @@ def test_a_second_sigterm_is_only_a_stop(tmp_path: Path) -> None:
     assert step_of(checkpoints_of(tmp_path)[-1]) == 5
 
 
-@pytest.mark.parametrize("kind", ["nothing", "own", "step", "rollbacks", "best"])
+@pytest.mark.parametrize("kind", ["nothing", "own", "step", "endless", "rollbacks", "best"])
 def test_a_state_that_does_not_fit_is_named(tmp_path: Path, kind: str) -> None:
     counted(tmp_path)
     path = checkpoint_path(tmp_path, 12)
@@ -195,6 +195,8 @@ def test_a_state_that_does_not_fit_is_named(tmp_path: Path, kind: str) -> None:
         meta["best"] = {"step": "x"}
     elif kind == "step":
         meta["step"] = "twelve"
+    elif kind == "endless":
+        meta["step"] = float("inf")
     else:
         del meta[kind]
     write_checkpoint(path, tensors, meta)
@@ -237,3 +239,39 @@ def test_losses_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     assert "the loss is not finite at step 8: rolled back to step 4" in loop.said.lines
     for path in checkpoints_of(tmp_path):
         assert torch.isfinite(read_checkpoint(path)[0]["value"]).all()
+
+
+def test_a_return_to_an_earlier_best_leaves_the_best_alone(tmp_path: Path) -> None:
+    rhythm = Rhythm(steps=18, save_every=6)
+    counted(tmp_path, rhythm, collapses={15}, kids={0: 9.0, 6: 0.5, 12: 0.3, 18: 0.4})
+    assert read_meta(tmp_path / BEST)["step"] == 12
+
+
+@pytest.mark.parametrize("content", [None, b"torn"])
+def test_a_best_that_is_missing_or_torn_is_kept_again(tmp_path: Path, content: bytes | None) -> None:
+    counted(tmp_path, kids={0: 9.0, 6: 0.5, 12: 0.3})
+    (tmp_path / BEST).unlink()  # it is the newest checkpoint's file under another name
+    if content is not None:
+        (tmp_path / BEST).write_bytes(content)
+    counted(tmp_path)
+    assert read_meta(tmp_path / BEST)["step"] == 12
+
+
+def test_a_return_without_a_regular_checkpoint_is_to_the_one_there_is(tmp_path: Path) -> None:
+    with pytest.raises(StoppedBySignal):
+        counted(tmp_path, signals={5: [signal.SIGTERM]})
+    checkpoint_path(tmp_path, 4).unlink()
+    checkpoint_path(tmp_path, 0).unlink()
+    loop = counted(tmp_path, collapses={6})
+    assert loop.step == 12
+    assert "collapsed at step 6: rolled back to step 5" in loop.said.lines
+
+
+def test_what_a_stop_or_a_kill_left_undone_is_shown_and_swept(tmp_path: Path) -> None:
+    with pytest.raises(StoppedBySignal):
+        counted(tmp_path, signals={5: [signal.SIGTERM]})
+    torn, other = (tmp_path / "checkpoints" / name for name in (".step-00000008.safetensors.x1.tmp", "notes.tmp"))
+    torn.write_bytes(b"half")
+    other.write_bytes(b"mine")
+    assert counted(tmp_path).steps_of("show") == [5, 10, 12]
+    assert (torn.exists(), other.exists()) == (False, True)

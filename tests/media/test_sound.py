@@ -33,6 +33,7 @@ def write_source(
     rate: int = 48_000,
     codec: str = "libx264",
     clock: Fraction = Fraction(1, TICKS),
+    layout: str = "mono",
 ) -> Path:
     """Numbered frames with B-frames at `ticks` of the clock, and 80 packets of noise from sample `sound_start` on."""
     rng = np.random.default_rng(0)
@@ -41,7 +42,7 @@ def write_source(
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.time_base = stream.codec_context.time_base = clock
         stream.codec_context.thread_count = 1
-        voice = container.add_stream(sound, rate=rate, layout="mono") if sound else None
+        voice = container.add_stream(sound, rate=rate, layout=layout) if sound else None
         for number, tick in enumerate(ticks):
             frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
             frame.pts, frame.time_base = tick, clock
@@ -49,7 +50,7 @@ def write_source(
         container.mux(stream.encode())
         if voice is not None:
             size = voice.codec_context.frame_size or 1024
-            convert = av.AudioResampler(format=voice.codec_context.format, layout="mono", rate=rate)
+            convert = av.AudioResampler(format=voice.codec_context.format, layout=layout, rate=rate)
             for number in range(80):
                 noise = (3000 * rng.normal(size=(1, size))).astype(np.int16)
                 frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
@@ -160,6 +161,25 @@ def test_a_sound_that_cannot_be_kept_is_said(tmp_path, name, options, words):
     assert packets_of(tmp_path / "joined.mp4") == ([], [])
     assert frames_of(tmp_path / "joined.mp4") == (pytest.approx(frames_of(source)[0], abs=1e-9), list(range(40)))
     assert TAGS.items() <= tags_of(tmp_path / "joined.mp4").items()
+
+
+def test_a_sound_that_is_refused_at_the_end_costs_only_itself(tmp_path):
+    source = write_source(
+        tmp_path / "pcm.avi", range(40), sound="pcm_s16le", codec="mpeg4", clock=Fraction(1, 25), layout="stereo"
+    )
+    report = add_sound(reencoded(source, tmp_path / "new.mp4"), source, tmp_path / "joined.mp4", TAGS)
+    assert (report.codec, report.packets) == (None, 0)
+    assert "pcm_s16le sound, with which no mp4 file can be written" in (report.left_out or "")
+    assert len(frames_of(tmp_path / "joined.mp4")[0]) == 40
+
+
+def test_the_shape_of_pixels_is_told_and_kept(tmp_path):
+    source = tmp_path / "wide.mp4"
+    recompress_clip([(k / 25, numbered_frame(k)) for k in range(3)], source, 20, pixel_aspect=(16, 15))
+    report = add_sound(source, source, tmp_path / "joined.mp4")
+    assert report.left_out == "the source has no sound"
+    with MediaReader() as reader, reader.open(tmp_path / "joined.mp4", Sampling()) as stream:
+        assert stream.info.sample_aspect_ratio == (16, 15)
 
 
 def test_a_sound_that_is_cut_off_is_carried_as_far_as_it_goes(tmp_path):

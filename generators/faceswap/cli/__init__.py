@@ -21,7 +21,7 @@ def command() -> None:
 
     \b
     Everything at once:  forensics generate faceswap swap A.mp4 B.mp4 --output out
-    Without training:    forensics generate faceswap warp A.mp4 B.mp4 --output out
+    Without training:    forensics generate faceswap warp A.mp4 B.mp4 --output warped.mp4
     Step by step:
         forensics generate faceswap extract A.mp4 --output faces/a
         forensics generate faceswap extract B.mp4 --output faces/b

@@ -40,7 +40,8 @@ Exit status: 0 done, also where only some frames show the face, which is said;
 @click.option("-o", "--output", required=True, metavar="FILE", help="The clip to write: .mp4, .mov or .mkv.")
 @click.option("--reverse", is_flag=True, help="Put the target's face into a clip of the source.")
 @click.option("--track", type=click.IntRange(min=1), multiple=True, help="Whose face is replaced, by the number that "
-              "`extract` shows; may be repeated.  [default: the one that is largest for longest]")  # fmt: skip
+              "`extract` shows without --fps and with the default detector; may be repeated.  "
+              "[default: the one that is largest for longest]")  # fmt: skip
 @options_of(RenderConfig)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where networks run.")  # fmt: skip

@@ -16,8 +16,10 @@ Examples:
 
 \b
 RUN is the folder of `forensics generate faceswap train`, or a checkpoint with the
-sets of both people. Figures are of held-out faces, which no step was trained on;
-each has its control beside it:
+sets of both people. Its figures are of held-out faces, which no step was trained
+on, each with its control beside it. Of --clip, landmarks and flicker are of all
+frames, trained on or not; identity is of the held-out frames where --driving is a
+clip of the target's set, and of any frames, which the table says, where it is not:
 SSIM, PSNR  each person's faces through the person's own decoder; floor: the mean
             training face; ceiling: the faces themselves at the network's size
 identity    share of swapped faces that are nearer to the source's mean vector
@@ -28,12 +30,14 @@ identity    share of swapped faces that are nearer to the source's mean vector
 landmarks   distance between the driving face's and the swapped face's, as a
             share of the eyes' distance; control: the driving face with noise
 flicker     of --clip: change from frame to frame inside the aligned face, over
-            that of --driving; 1 = as still as the original
+            that of --driving; 1 = as still as the original. It has no control: a
+            clip that was only encoded again would be one
 
 \b
 Intervals are 95 %, by a moving-block bootstrap with blocks of one second: of this
-clip's seconds, not of other clips or people. quality.json and quality.md are
-written into RUN, or --output.
+clip's seconds, not of other clips or people. Of less than five seconds only
+shares have one (Wilson's). quality.json and quality.md are written into RUN, or
+--output.
 """
 
 

@@ -42,9 +42,10 @@ def command(source: str, target: str, output: str, preset: str, overwrite: bool,
     from generators.faceswap.extraction.extract_config import ExtractConfig
 
     given = given_values(values)
-    config = configured(preset, {k: v for k, v in given.items() if k in SwapConfig.model_fields})
+    help_of = "forensics generate faceswap swap --help"
+    config = configured(preset, {k: v for k, v in given.items() if k in SwapConfig.model_fields}, help_of)
     of_clip = {k: v for k, v in given.items() if k in RenderConfig.model_fields}
-    render = checked(RenderConfig, of_clip, "forensics generate faceswap swap --help")
+    render = checked(RenderConfig, of_clip, help_of)
 
     from forensics.common.progress import Progress
     from generators.faceswap.cli.outcome import show_training

@@ -46,9 +46,11 @@ Exit status: 0 done; 2 usage error, also where no face was found.
 @click.option("--landmarks", type=click.Choice(["mean", "model"]), default="mean", show_default=True,
               help="Where the 68 points come from: the mean face, or a predictor.")  # fmt: skip
 @click.option("--source-track", type=click.IntRange(min=1), default=None, help="Whose face of A, by the number that "
-              "`extract` shows.  [default: the one that is largest for longest]")  # fmt: skip
-@click.option("--track", type=click.IntRange(min=1), multiple=True, help="Whose face of B is replaced; may be "
-              "repeated.  [default: the one that is largest for longest]")  # fmt: skip
+              "`extract` shows without --fps and with the default detector.  "
+              "[default: the one that is largest for longest]")  # fmt: skip
+@click.option("--track", type=click.IntRange(min=1), multiple=True, help="Whose face of B is replaced, by the "
+              "number that `extract` shows likewise; may be repeated.  "
+              "[default: the one that is largest for longest]")  # fmt: skip
 @options_of(RenderConfig, skip=("mask",))
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where the face detector runs.")  # fmt: skip

@@ -33,6 +33,7 @@ from generators.faceswap.extraction.extract_config import ExtractConfig
 from generators.faceswap.extraction.extract_outcome import (
     ClipOutcome,
     Extraction,
+    NothingExtractedError,
     counts,
     in_words,
     nothing_extracted,
@@ -62,8 +63,11 @@ from generators.faceswap.extraction.filters import (
     yaw_deg,
 )
 from generators.faceswap.extraction.tracks import ClipFaces, FrameFaces, chosen_tracks, follow_clip, load_face_detector
+from generators.faceswap.locks import locked
+from generators.faceswap.rendering.outputs import writing
 from generators.pictures import Picture, write_png
 
+LOCK = f"{PENDING}lock"
 # A person chooses among this many at most; a crowd has hundreds of faces that pass by.
 TRACKS_SHOWN = 60
 
@@ -79,9 +83,32 @@ def extract(
     """Cut the faces of clips into a folder, or add clips to the set that is there.
 
     A clip that was extracted with the same options is not decoded again. One that gives nothing costs only itself. Raises
-    NothingExtractedError where none gives a face, UsageError for wishes that cannot be met and a folder that is not ours.
+    NothingExtractedError where none gives a face, UsageError for wishes that cannot be met, a folder that is not ours, is
+    written by another run, or cannot be written.
     """
     config, progress = config or ExtractConfig(), progress or Progress(quiet=True)
+    _tracks_asked(config.track, len(clips))
+    with writing(folder):
+        claim(folder, overwrite)
+        try:
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(locked(folder / LOCK, wait=False))
+                except BlockingIOError as error:
+                    raise UsageError(
+                        f"another extraction is running in {folder}", "wait for its end, or use another --output"
+                    ) from error
+                return _extract(clips, folder, config, progress, overwrite, detector)
+        except NothingExtractedError:
+            with contextlib.suppress(OSError):  # only what was made just now is empty
+                folder.rmdir()
+            raise
+
+
+def _extract(
+    clips: Sequence[Path], folder: Path, config: ExtractConfig, progress: Progress, overwrite: bool,
+    detector: FaceDetector | None,
+) -> Extraction:  # fmt: skip
     asked = _tracks_asked(config.track, len(clips))
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -109,8 +136,6 @@ def extract(
         # By what is on the disk: a stop may come between the record's writing and our knowing of it.
         _clean(folder, read_record(folder) or FaceSetRecord())
     if all(outcome.problem for outcome in outcomes):
-        with contextlib.suppress(OSError):  # only what was made just now is empty
-            folder.rmdir()
         raise nothing_extracted(outcomes)
     faces = FaceSet(folder, record)
     _write_contact_sheet(faces)

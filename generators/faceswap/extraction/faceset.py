@@ -32,6 +32,8 @@ from generators.pictures import Pictures
 
 RECORD, FACES, CONTACT, PENDING = "alignments.json", "faces", "contact.png", ".pending-"
 MAX_RECORD_BYTES = 1 << 28
+# An aligned face without any compression is 192 KiB.
+MAX_FACE_BYTES = 1 << 20
 HELD_OUT_EVERY_S, HELD_OUT_SECOND, SHORT_CLIP_S, SHORT_CLIP_SHARE = 5, 2, 3.0, 5
 EXTRACT_AGAIN = "`forensics generate faceswap extract` makes such a folder"
 
@@ -188,11 +190,18 @@ class FaceSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Fingerprint of what training sees: every kept face's name, split, landmarks and file content."""
+        """Fingerprint of what training sees: every kept face's name, split, landmarks and file content.
+
+        Raises ManifestError for a picture that cannot be read, is no regular file, or is larger than a face can be.
+        """
         digest = hashlib.sha256()
         for row in self.rows:
             path = self._inside(row)
             try:
+                size = path.stat().st_size
+                if not path.is_file() or size > MAX_FACE_BYTES:  # a pipe would be waited for without end
+                    wrong = "is larger than a face can be" if path.is_file() else "is no regular file"
+                    raise ManifestError(f"{path} {wrong}", EXTRACT_AGAIN)
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
             except OSError as error:
                 raise ManifestError(f"cannot read {path}: {error.strerror}", EXTRACT_AGAIN) from error

@@ -16,11 +16,12 @@ import torch
 
 from forensics.common.errors import MediaError, UsageError
 from forensics.common.files import sha256_of_file
+from forensics.common.outcomes import Outcome
 from forensics.common.prefetch import prefetch
 from forensics.common.progress import Progress
 from forensics.faces import tracking
 from forensics.faces.still import detect_in_stills
-from forensics.faces.tracking import Observation, Tracker, follow_faces
+from forensics.faces.tracking import KEYFRAME_EVERY, Observation, Tracker, follow_faces
 from forensics.faces.types import Face, FaceDetector
 from forensics.media.reader import MediaReader, MediaStream
 from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits, Sample, Sampling
@@ -71,6 +72,7 @@ class ClipFaces:
     info: MediaInfo
     summary: DecodeSummary
     frames: tuple[FrameFaces, ...]
+    cut_short: MediaError | None = None  # by a limit of ours; damage is in the summary
 
     def spans(self) -> tuple[TrackSpan, ...]:
         """Its tracks, the one that is largest for longest first."""
@@ -105,13 +107,15 @@ def follow_clip(
     limits: MediaLimits | None = None,
     on_frame: Callable[[Sample, FrameFaces], None] | None = None,
     sha256: str | None = None,
+    keyframe_every: int = KEYFRAME_EVERY,
 ) -> ClipFaces:
     """Every face of a clip (or picture) with its track, in one pass.
 
     fps: frames a second to look at, spread over the clip; None is every frame, in order. `on_frame` is given each frame's
     pixels with its faces while they are there; nothing else outlives a window of frames. `reader` is kept open where one
     is given; `limits` are for the one that is made otherwise. A clip that breaks down on the way gives what came before,
-    with is_complete = False and the reason in the summary's errors. Raises MediaError where nothing can be decoded.
+    with is_complete = False and the reason in the summary's errors; where a limit cut it short, `cut_short` says so. Raises
+    MediaError where nothing can be decoded.
     """
     digest = sha256 or _hash(path)
     sampling = Sampling(max_frames=max_frames, every_frame=True) if fps is None else Sampling(fps, max_frames)
@@ -123,7 +127,7 @@ def follow_clip(
     ):
         problem: MediaError | None = None
         try:
-            for sample, found in _found_faces(stream, detector):
+            for sample, found in _found_faces(stream, detector, keyframe_every):
                 frames.append(found)
                 if on_frame is not None:
                     on_frame(sample, found)
@@ -133,13 +137,25 @@ def follow_clip(
                 raise
             problem = error
         summary = _summary(stream.summary, len(frames), problem)
-    return ClipFaces(path, digest, stream.info, summary, tuple(frames))
+    cut_short = problem if problem is not None and problem.outcome is Outcome.LIMIT_EXCEEDED else None
+    if fps is None and len(frames) >= max_frames < stream.info.frames_found:
+        cut_short = MediaError(
+            f"{path.name} has {stream.info.frames_found} frames, of which {max_frames} are looked at",
+            "cut the clip into shorter ones", Outcome.LIMIT_EXCEEDED,
+        )  # fmt: skip
+    return ClipFaces(path, digest, stream.info, summary, tuple(frames), cut_short)
 
 
-def _found_faces(stream: MediaStream, detector: FaceDetector) -> Iterator[tuple[Sample, FrameFaces]]:
+def _found_faces(
+    stream: MediaStream, detector: FaceDetector, keyframe_every: int
+) -> Iterator[tuple[Sample, FrameFaces]]:
     samples = prefetch(stream, PREFETCH_BYTES // max(1, stream.info.width * stream.info.height * 3))
     tracker = Tracker()
-    followed = _in_stills(samples, detector) if stream.info.kind == "image" else follow_faces(samples, detector)
+    followed = (
+        _in_stills(samples, detector)
+        if stream.info.kind == "image"
+        else follow_faces(samples, detector, keyframe_every)
+    )
     for frame in followed:
         tracks = tracker.update(frame)
         faces = tuple(

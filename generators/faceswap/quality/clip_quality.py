@@ -2,8 +2,9 @@
 
 Both clips are decoded side by side, frame by frame, and both aligned by the driving clip's landmarks, so that the head's
 own motion is in neither figure. Nothing of a frame is kept but its numbers.
-Limits: the encoder's noise is in the swapped clip alone and counts as flicker (a clip that was only encoded again shows how
-much); a face that conversion left as it was is measured with the others.
+Flicker and landmarks are of all frames with a face, identity of the held-out ones where the driving clip is of the set.
+Limits: flicker has no control; the encoder's noise is in the swapped clip alone and counts as flicker (a clip that was
+only encoded again shows how much); a face that conversion left as it was is measured with the others.
 """
 
 from collections.abc import Iterator
@@ -109,6 +110,7 @@ def measure_clips(
         flicker=figure(_flicker(numbers, seed)),
         landmarks=landmark_parts(points[:, 0], points[:, 1], points[:, 2], time_blocks(times), seed),
         identity=_identity(numbers, seed),
+        identity_frames="held_out" if _is_of_set(clip, target) else "not_in_set",
     )
 
 
@@ -130,9 +132,14 @@ def _faces_of(clip: ClipFaces, track: int | None) -> dict[int, Face]:
     return {frame.index: tracked.face for frame in clip.frames for tracked in frame.faces if tracked.track == chosen[0]}
 
 
+def _is_of_set(clip: ClipFaces, target: FaceSet | None) -> bool:
+    """By content: a clip that was cut or encoded again is another."""
+    return target is not None and target.record.clip(clip.sha256) is not None
+
+
 def _held_out(clip: ClipFaces, faces: dict[int, Face], target: FaceSet | None) -> list[int]:
     """Numbers of the frames to tell identity by."""
-    if target is None or target.record.clip(clip.sha256) is None:
+    if target is None or not _is_of_set(clip, target):
         return sorted(faces)
     return sorted(row.frame for row in target.rows if row.clip == clip.sha256 and row.split == "held_out")
 

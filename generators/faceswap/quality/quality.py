@@ -1,7 +1,10 @@
 """Measure a run of `faceswap train`: its two people's faces, and a converted clip; writes quality.json and quality.md."""
 
+import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from forensics.common.errors import UsageError
 from forensics.common.files import write_atomic
@@ -15,10 +18,15 @@ from generators.faceswap.quality.clip_quality import measure_clips
 from generators.faceswap.quality.face_quality import identities_of, measure_swap, person_of
 from generators.faceswap.quality.identity import NOT_MEASURED, embedder_named
 from generators.faceswap.quality.quality_record import (
+    CLIP_FRAMES,
     FEW_SECONDS,
+    FORMAT,
+    IDENTITY_FRAMES,
+    NO_HELD_OUT_FRAME,
     RESULTS,
     SAME_SECONDS,
     TABLE,
+    ClipPart,
     SwapQuality,
     SwapQualityConfig,
     identity_note,
@@ -30,6 +38,7 @@ from generators.parallel import set_threads
 from generators.run_folder import versions
 
 PEOPLE = ("source", "target")
+MAX_RESULTS_BYTES = 1 << 22
 
 
 def measure_run(run: str, config: SwapQualityConfig, progress: Progress) -> SwapQuality:
@@ -44,7 +53,8 @@ def measure_run(run: str, config: SwapQualityConfig, progress: Progress) -> Swap
     device = device_named(config.device)
     swapper = load_swapper(find_swap(run), device)
     trained_on = {who: read_face_set(_folder(who, config, stored)) for who in PEOPLE}
-    notes = list(_set_notes(trained_on, stored))
+    notes = list(_set_notes(trained_on, _fingerprints(swapper.meta, stored)))
+    _claim(folder, Path(run))
     # Whose face is worn, and by whom: reversed, the network's "source" is the one who wears.
     wearing = dict(zip(PEOPLE, reversed(PEOPLE) if config.reverse else PEOPLE, strict=True))
     sets = {who: trained_on[wearing[who]] for who in PEOPLE}
@@ -67,7 +77,7 @@ def measure_run(run: str, config: SwapQualityConfig, progress: Progress) -> Swap
         notes.append(f"held out: {seconds:.0f} s; {SAME_SECONDS}")
     said = [
         identity_note(found.identity, "held-out faces"),
-        clip and identity_note(clip.identity, "held-out frames of the clip"),
+        *(_clip_notes(clip, identities is not None) if clip else ()),
     ]
     result = SwapQuality(
         versions=versions(),
@@ -89,9 +99,19 @@ def measure_run(run: str, config: SwapQualityConfig, progress: Progress) -> Swap
         clip=clip,
         notes=(*notes, *(words for words in said if words)),
     )
-    write_atomic(folder / RESULTS, result.model_dump_json(indent=1) + "\n")
-    write_atomic(folder / TABLE, markdown(result))
+    try:
+        write_atomic(folder / RESULTS, result.model_dump_json(indent=1) + "\n")
+        write_atomic(folder / TABLE, markdown(result))
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}", "use another --output") from error
     return result
+
+
+def _clip_notes(clip: ClipPart, is_identity_measured: bool) -> Iterator[str | None]:
+    yield CLIP_FRAMES
+    if is_identity_measured and not clip.identity:
+        yield NO_HELD_OUT_FRAME
+    yield identity_note(clip.identity, IDENTITY_FRAMES[clip.identity_frames])
 
 
 def _output(run: str, config: SwapQualityConfig) -> Path:
@@ -100,6 +120,33 @@ def _output(run: str, config: SwapQualityConfig) -> Path:
     if not Path(run).is_dir():
         raise UsageError(f"{run} is not the folder of a run", "--output DIR for quality.json and quality.md")
     return Path(run)
+
+
+def _claim(folder: Path, run: Path) -> None:
+    """Make the folder, before minutes of measuring. Raises UsageError where it cannot be written, or holds results that
+    are not ours.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {error.strerror}", "use another --output: a folder") from error
+    if run.is_dir() and folder.resolve() == run.resolve():
+        return
+    foreign = [name for name in (RESULTS, TABLE) if (folder / name).exists()]
+    if foreign and not _is_ours(folder / RESULTS):
+        raise UsageError(f"{folder} holds a {foreign[0]} of something else", "use another --output")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_RESULTS_BYTES:
+            return False
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(stored, dict) and str(stored.get("format", "")).startswith(FORMAT)
 
 
 def _record_of(run: Path) -> SwapRun | None:
@@ -117,9 +164,20 @@ def _folder(who: str, config: SwapQualityConfig, stored: SwapRun | None) -> Path
     return Path(getattr(stored, who).folder)
 
 
-def _set_notes(sets: Mapping[str, FaceSet], stored: SwapRun | None) -> Iterator[str]:
+def _fingerprints(meta: Mapping[str, Any], stored: SwapRun | None) -> dict[str, str]:
+    """Of the sets that were trained on, as far as the checkpoint, or the run's record, says."""
+    people = meta.get("people")
+    found = {who: getattr(stored, who).sha256 for who in PEOPLE} if stored else {}
+    for who in PEOPLE:
+        one = people.get(who) if isinstance(people, dict) else None
+        if isinstance(one, dict) and isinstance(one.get("sha256"), str):
+            found[who] = one["sha256"]
+    return found
+
+
+def _set_notes(sets: Mapping[str, FaceSet], fingerprints: Mapping[str, str]) -> Iterator[str]:
     for who, face_set in sets.items():
-        if stored is None:
-            yield f"whether the {who}'s held-out faces were trained on is not known: no run.json"
-        elif getattr(stored, who).sha256 != face_set.sha256:
+        if who not in fingerprints:
+            yield f"whether the {who}'s held-out faces were trained on is not known: the checkpoint does not say"
+        elif fingerprints[who] != face_set.sha256:
             yield f"the {who}'s set is not the one that was trained on: held-out faces of it may have been trained on"

@@ -11,12 +11,26 @@ from forensics import __version__
 if TYPE_CHECKING:  # it needs NumPy and OpenCV, which --help does not
     from generators.faceswap.measures import Interval
 
+FORMAT = "forensics-swap-quality"
 RESULTS, TABLE = "quality.json", "quality.md"
 # A swap that fewer held-out faces than this pass is said not to carry the source's identity.
 IDENTITY_GOAL = 0.7
-# Below this, an interval rests on so few blocks of a second that it is too narrow to be relied on.
+# Below this, an interval rests on so few blocks of a second that a person should know.
 FEW_SECONDS = 10.0
-SAME_SECONDS = "frames of few seconds are alike: the intervals are too narrow, and say nothing of other clips"
+SAME_SECONDS = (
+    "frames of few seconds are alike: below 5 s only shares have an interval, and none says anything of other clips"
+)
+# What a clip's figures are of. No step was trained on held-out frames; on any other frame one may have been.
+CLIP_FRAMES = (
+    "landmarks and flicker of the clip are of all its frames with a face, trained on or not; flicker has no control"
+)
+IDENTITY_FRAMES = {
+    "held_out": "held-out frames of the clip",
+    "not_in_set": "frames of a clip that is not in the set (whether it was cut from one that is, is not known)",
+}
+NO_HELD_OUT_FRAME = (
+    "the driving clip has no held-out frame with the swapped face: identity in the clip was not measured"
+)
 
 
 class SwapQualityConfig(BaseModel):
@@ -102,7 +116,11 @@ class LandmarkPart(_Part):
 
 
 class ClipPart(_Part):
-    """A converted clip against the one that drove it. swapped: share of frames in its manifest; None without one."""
+    """A converted clip against the one that drove it. swapped: share of frames in its manifest; None without one.
+
+    flicker (which has no control) and landmarks are of all frames with a face. identity_frames: what identity is of, the
+    held-out frames where the driving clip is in the target's set, by its SHA-256; "not_in_set": any frames of another clip.
+    """
 
     clip: str
     clip_sha256: str
@@ -114,6 +132,7 @@ class ClipPart(_Part):
     flicker: Figure
     landmarks: tuple[LandmarkPart, ...]
     identity: tuple[IdentityPart, ...]
+    identity_frames: Literal["held_out", "not_in_set"]
 
 
 class SwapQuality(_Part):
@@ -162,6 +181,7 @@ def identity_note(parts: tuple[IdentityPart, ...], where: str) -> str | None:
 
 Row = tuple[str, str, str, str]
 HEADINGS = ("figure", "value [95 %]", "faces", "says")
+HELD_OUT, ALL_FRAMES, NOT_IN_SET = "held-out faces", "all frames", "frames of a clip not in the set"
 
 
 def table_rows(found: SwapQuality) -> list[Row]:
@@ -169,8 +189,8 @@ def table_rows(found: SwapQuality) -> list[Row]:
     rows: list[Row] = []
     for part in found.reconstruction:
         rows += _reconstruction_rows(part, found.image_px)
-    rows += _identity_rows(found.identity, "")
-    rows += _landmark_rows(found.landmarks, "")
+    rows += _identity_rows(found.identity, "", HELD_OUT)
+    rows += _landmark_rows(found.landmarks, "", HELD_OUT)
     if found.clip is not None:
         rows += _clip_rows(found.clip)
     return rows
@@ -190,23 +210,25 @@ def _reconstruction_rows(part: ReconstructionPart, image_px: int) -> list[Row]:
     ]
 
 
-def _identity_rows(parts: tuple[IdentityPart, ...], where: str) -> list[Row]:
+def _identity_rows(parts: tuple[IdentityPart, ...], where: str, of: str) -> list[Row]:
     rows = []
     for part in parts:
         indent, name = ("", part.faces) if part.faces == "swapped" else ("  ", f"control: {part.faces}")
-        says = "share nearer to the source than to the target"
+        says = f"{of}: share nearer to the source than to the target"
         rows.append(_row(f"{indent}identity{where}, {name}", part.share_source, says))
         rows.append(_row("  cosine to source", part.to_source, "1 = the same direction"))
         rows.append(_row("  cosine to target", part.to_target, ""))
     return rows
 
 
-def _landmark_rows(parts: tuple[LandmarkPart, ...], where: str) -> list[Row]:
+def _landmark_rows(parts: tuple[LandmarkPart, ...], where: str, of: str) -> list[Row]:
     rows = []
     for part in parts:
         indent, name = ("", part.faces) if part.faces == "swapped" else ("  ", f"control: {part.faces}")
         rows.append(
-            _row(f"{indent}landmarks{where}, {name}", part.median, "median distance, share of the eyes' distance")
+            _row(
+                f"{indent}landmarks{where}, {name}", part.median, f"{of}: median distance, share of the eyes' distance"
+            )
         )
         rows.append(_row("  95th percentile", part.p95, ""))
         rows.append(_row("  face found", part.found, "share of faces in which the detector sees a face"))
@@ -218,9 +240,11 @@ def _clip_rows(part: ClipPart) -> list[Row]:
     says = "share of all frames, by the manifest" if part.swapped is not None else "no manifest beside the clip"
     return [
         ("clip: frames swapped", share, str(part.frames), says),
-        _row("clip: flicker", part.flicker, "change between frames inside the face; 1 = as the driving clip"),
-        *_landmark_rows(part.landmarks, " in the clip"),
-        *_identity_rows(part.identity, " in the clip"),
+        _row(
+            "clip: flicker", part.flicker, f"{ALL_FRAMES}: change inside the face; 1 = as the driving clip; no control"
+        ),
+        *_landmark_rows(part.landmarks, " in the clip", ALL_FRAMES),
+        *_identity_rows(part.identity, " in the clip", HELD_OUT if part.identity_frames == "held_out" else NOT_IN_SET),
     ]
 
 
@@ -241,7 +265,7 @@ def summary_lines(found: SwapQuality) -> list[str]:
         f"source {found.source} ({found.source_sha256[:12]}), target {found.target} ({found.target_sha256[:12]}){reverse}; "
         f"model {found.model} ({found.model_sha256[:12]}), {found.image_px} px",
         f"identity by {found.embedding or 'nothing'}, landmarks by {found.landmark_detector}; "
-        "intervals: moving blocks of 1 s",
+        "intervals: moving blocks of 1 s, widened where few; of shares at least Wilson's",
         *(f"note: {note}" for note in found.notes),
     ]
 

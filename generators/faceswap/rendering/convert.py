@@ -34,6 +34,8 @@ from generators.pictures import Picture, Pictures
 
 # Masks are shaped at this size at least: at the network's 64 px a soft edge would be three steps wide.
 LEAST_WORK_PX = 192
+# Every frame is looked at: faces are searched for anew about three times a second, and confirmed in the frames between.
+KEYFRAMES = 12
 
 Draw = Callable[[Pictures, int], tuple[Pictures, NDArray[np.uint8]]]
 
@@ -134,7 +136,7 @@ def convert(
     """
     check_output(output, overwrite, [path])
     limits = limits or MediaLimits()
-    clip = follow_clip(path, detector, progress, limits=limits)
+    clip = follow_clip(path, detector, progress, limits=limits, keyframe_every=KEYFRAMES)
     chosen = chosen_tracks(clip, tracks or ())
     person = 1 if reverse else 0
     making = replace(making_of(path, swapper, person), split=split)
@@ -151,7 +153,7 @@ def making_of(path: Path, swapper: Swapper, person: int) -> Making:
         generator=f"faceswap-{swapper.config.variant}",
         source=worn,
         target=printable(path.stem),
-        detail=f"face swap by an autoencoder of {swapper.image_px} px: the face of {worn} in a clip of another person",
+        detail=f"face swap by an autoencoder of {swapper.image_px} px: one person's face in a clip of another",
         extra={"checkpoint": swapper.sha256, "worn": PEOPLE[person]},
     )
 

@@ -22,11 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from forensics.common.errors import ManifestError, UsageError
 from forensics.common.files import sha256_of_file
 from forensics.common.manifest import Item, read_manifest, write_manifest
+from forensics.common.text import csv_cell
 from forensics.media.sound import FORMATS
 from generators.faceswap.config import RenderConfig
+from generators.faceswap.locks import locked
 from generators.provenance import SourceType
 
 MANIFEST, FRAMES_COLUMN = "manifest.csv", "frames"
+LOCK = ".manifest.lock"
 PICTURE = ".png"
 MASK, FRAMES, PICTURE_MASK = ".mask.mp4", ".frames.json", ".mask.png"
 FRAMES_FORMAT = "forensics-swap-frames-1"
@@ -48,6 +51,7 @@ class Making:
     extra: Mapping[str, str]
     source_type: SourceType = SourceType.COMPOSITE_TRAINED
     split: str = ""  # train, dev or test: what the manifest says
+    unused: frozenset[str] = frozenset()  # options that decide nothing
 
 
 class FrameRow(BaseModel):
@@ -86,6 +90,11 @@ def files_of(output: Path) -> tuple[Path, ...]:
 def check_output(output: Path, overwrite: bool, reads: Sequence[Path] = (), may_be_picture: bool = False) -> None:
     """Raise UsageError for an output that cannot be, that is one of the files that are read, or that is there already."""
     suffixes = (*FORMATS, *([PICTURE] if may_be_picture else []))
+    if not output.suffix:
+        raise UsageError(
+            f"--output {output} has no suffix, which says what is written",
+            f"{output}.mp4, or one of {', '.join(suffixes)}",
+        )
     if output.suffix.lower() not in suffixes:
         raise UsageError(f"'{output.suffix}' clips are not written", f"one of {', '.join(suffixes)}")
     files, manifest = files_of(output), output.parent / MANIFEST
@@ -124,7 +133,8 @@ def writing(output: Path) -> Iterator[None]:
 
 def identity_of(making: Making, clip_sha256: str, config: RenderConfig) -> dict[str, Any]:
     """What decides a clip's pixels: the same of these is the same clip."""
-    return {"clip_sha256": clip_sha256, "options": config.model_dump(mode="json"), **making.extra}
+    options = config.model_dump(mode="json", exclude=set(making.unused))
+    return {"clip_sha256": clip_sha256, "options": options, **making.extra}
 
 
 def is_made(output: Path, making: Making, clip_sha256: str, config: RenderConfig) -> bool:
@@ -143,19 +153,23 @@ def is_made(output: Path, making: Making, clip_sha256: str, config: RenderConfig
 
 
 def note(output: Path, mask: Path, frames: Path | None, sha256: str, of_sha256: str, making: Making) -> Path:
-    """Add the row of a clip or picture to the manifest beside it, in the place of one that is there; gives its path."""
+    """Add the row of a clip or picture to the manifest beside it, in the place of one that is there; gives its path.
+
+    Several processes may do so at a time.
+    """
     path = output.absolute().parent / MANIFEST
     made = Item(
         path=output.absolute(), label=1, generator=making.generator, dataset="forensics-generate",
-        source=making.target, identity=making.source, split=making.split, view="scene",
+        source=csv_cell(making.target), identity=csv_cell(making.source), split=making.split, view="scene",
         mask=mask.name,
         extra={
-            "target": making.target, **({FRAMES_COLUMN: frames.name} if frames else {}),
+            "target": csv_cell(making.target), **({FRAMES_COLUMN: frames.name} if frames else {}),
             "sha256": sha256, "of_sha256": of_sha256, **making.extra,
         },
     )  # fmt: skip
-    others = [item for item in read_manifest(path) if item.path != made.path] if path.exists() else []
-    write_manifest(path, [*others, made])
+    with locked(path.with_name(LOCK)):
+        others = [item for item in read_manifest(path) if item.path != made.path] if path.exists() else []
+        write_manifest(path, [*others, made])
     return output.parent / MANIFEST
 
 

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,8 +101,11 @@ def render(
     """Write the clip with the faces of `tracks` replaced.
 
     Raises UsageError where not one face was, for a picture, and for an output that cannot be written; MediaError for a clip
-    of which not all frames that were looked at can be decoded any more. Then no file is left.
+    that was cut short by a limit, and for one of which not all frames that were looked at can be decoded any more. Then no
+    file is left. The clip comes last, when all that says what it is lies there.
     """
+    if clip.cut_short is not None:
+        raise clip.cut_short
     if clip.info.kind == "image":
         raise UsageError(
             f"{printable(clip.path.name)} is a picture, not a clip",
@@ -123,9 +126,7 @@ def render(
             folder = Path(name)
             silent, masks = folder / "pictures.mp4", folder / "mask.mp4"
             tags = synthetic_tags(making.detail, making.source_type)
-            _encode(
-                clip, placed, painter, config, log, (silent, masks), (tags, mask_tags(output, making)), limits, progress
-            )
+            _encode(clip, placed, painter, config, log, (silent, masks), (tags, mask_tags(making)), limits, progress)
             if not log.swapped:
                 why = "; ".join(f"{n} times {reason}" for reason, n in log.problems.most_common())
                 raise UsageError(
@@ -133,24 +134,33 @@ def render(
                 )
             progress.say("joining the sound")
             joined = folder / f"joined{output.suffix.lower()}"
-            sound = add_sound(silent, clip.path, joined, tags, limits)
+            sound = _joined(silent, clip.path, joined, tags, limits)
             sha256 = sha256_of_file(joined)
             _, mask_path, frames_path = files_of(output)
             known = {**identity_of(making, clip.sha256, config), "tracks": list(tracks), "sha256": sha256}
-            # The clip comes last: where it is, all that belongs to it is there.
-            masks.replace(mask_path)
+            # The list first: by it, what a stopped run left is known as ours. The clip last: no fake lies unlabelled.
             write_atomic(frames_path, json.dumps(log.plain(making, known), separators=(",", ":")) + "\n")
-            joined.replace(output)
+            masks.replace(mask_path)
             manifest = note(output, mask_path, frames_path, sha256, clip.sha256, making)
+            joined.replace(output)
     return Rendering(
         output, mask_path, manifest, log.frames, log.swapped, log.filled, dict(log.problems), sound,
         tuple(dict.fromkeys(log.errors)),
     )  # fmt: skip
 
 
-def mask_tags(output: Path, making: Making) -> dict[str, str]:
-    """Tags of the mask of an output."""
-    return synthetic_tags(f"mask of {output.name}: white where pixels were replaced", making.source_type)
+def _joined(silent: Path, source: Path, output: Path, tags: Mapping[str, str], limits: MediaLimits) -> SoundReport:
+    """The pictures and the source's sound in one file; the pictures alone where reading the sound ends the decoder."""
+    try:
+        return add_sound(silent, source, output, tags, limits)
+    except MediaError as error:
+        alone = add_sound(silent, silent, output, tags, limits)  # which has no sound, and may need another container
+        return replace(alone, left_out=f"the sound, which cannot be carried over: {error.message}")
+
+
+def mask_tags(making: Making) -> dict[str, str]:
+    """Tags of a mask."""
+    return synthetic_tags("mask of a face swap: white where pixels were replaced", making.source_type)
 
 
 def _encode(
@@ -158,10 +168,10 @@ def _encode(
     paths: tuple[Path, Path], tags: tuple[Mapping[str, str], Mapping[str, str]], limits: MediaLimits, progress: Progress,
 ) -> None:  # fmt: skip
     """Paint every frame, and write the silent clip and its mask. Raises MediaError where frames are missing."""
-    ticks = ticks_of(clip.info.time_base)
+    ticks, shape = ticks_of(clip.info.time_base), clip.info.sample_aspect_ratio
     with ExitStack() as stack:
-        pictures = stack.enter_context(_Encoder(paths[0], config.crf, config.encoder, tags[0], ticks))
-        masks = stack.enter_context(_Encoder(paths[1], MASK_CRF, "ultrafast", tags[1], ticks))
+        pictures = stack.enter_context(_Encoder(paths[0], config.crf, config.encoder, tags[0], ticks, shape))
+        masks = stack.enter_context(_Encoder(paths[1], MASK_CRF, "ultrafast", tags[1], ticks, shape))
         bar = stack.enter_context(progress.task(f"swapping in {clip.path.name}", len(clip.frames)))
         # Closed here, so that the decoding process ends with whatever else ends.
         for time_s, painted in stack.enter_context(closing(_painted(clip, placed, painter, limits, log))):
@@ -293,7 +303,10 @@ def _batch(
 class _Encoder:
     """A clip that is encoded in a thread of its own, a few frames behind."""
 
-    def __init__(self, path: Path, crf: float, preset: str, tags: Mapping[str, str], ticks_per_s: int) -> None:
+    def __init__(
+        self, path: Path, crf: float, preset: str, tags: Mapping[str, str], ticks_per_s: int,
+        pixel_aspect: tuple[int, int] | None,
+    ) -> None:  # fmt: skip
         self._waiting: queue.Queue[tuple[float, Picture] | None] = queue.Queue(maxsize=WAITING)
         self._error: BaseException | None = None
         self._is_over = threading.Event()
@@ -304,7 +317,9 @@ class _Encoder:
 
         def work() -> None:
             try:
-                recompress_clip(frames(), path, crf, preset, metadata=tags, ticks_per_s=ticks_per_s)
+                recompress_clip(
+                    frames(), path, crf, preset, metadata=tags, ticks_per_s=ticks_per_s, pixel_aspect=pixel_aspect
+                )
             except BaseException as error:  # noqa: BLE001  (raised again where frames are put)
                 self._error = error
             finally:

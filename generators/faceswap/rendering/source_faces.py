@@ -1,6 +1,7 @@
 """The faces of a picture or clip that a warp may put elsewhere: the best one, or one for each pose.
 
-The clip is looked at twice: a few frames a second for poses and sharpness, then again for the pixels of those that were
+The clip is looked at twice: a few frames a second for poses and sharpness (every frame where a track is named, since
+those numbers are of every frame), then again for the pixels of those that were
 chosen, so that memory holds only them. Limits: expressions are not compared, only where the head looks.
 """
 
@@ -22,7 +23,7 @@ from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sample, Sampling
 from generators.faceswap.alignment import ALIGNED_PX, aligning, warped
 from generators.faceswap.extraction.filters import aligned_sharpness
-from generators.faceswap.extraction.tracks import FrameFaces, chosen_tracks, follow_clip
+from generators.faceswap.extraction.tracks import MAX_FRAMES, FrameFaces, chosen_tracks, follow_clip
 from generators.pictures import Picture
 
 Pose = Literal["best", "nearest"]
@@ -45,6 +46,8 @@ class SourceFace:
     picture: Picture
     points: NDArray[np.float64]
     turn: NDArray[np.float64]
+    sha256: str = ""  # of the file
+    timestamp_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,7 @@ class _Candidate:
     face: Face
     turn: NDArray[np.float64]
     goodness: float
+    timestamp_s: float = 0.0
 
 
 def source_faces(
@@ -74,12 +78,14 @@ def source_faces(
                 continue
             sharpness[found.index, tracked.track] = aligned_sharpness(aligned)
 
+    sampling = Sampling(SOURCE_FPS, SOURCE_FRAMES) if track is None else Sampling(0, MAX_FRAMES, every_frame=True)
     clip = follow_clip(
-        path, detector, progress, fps=SOURCE_FPS, max_frames=SOURCE_FRAMES, limits=limits, on_frame=measure
-    )
+        path, detector, progress, fps=sampling.fps or None, max_frames=sampling.max_frames, limits=limits,
+        on_frame=measure,
+    )  # fmt: skip
     whose = chosen_tracks(clip, () if track is None else (track,))
     candidates = [
-        _candidate(frame.index, tracked.face, sharpness[frame.index, tracked.track])
+        _candidate(frame.index, tracked.face, sharpness[frame.index, tracked.track], frame.timestamp_s)
         for frame in clip.frames
         for tracked in frame.faces
         if tracked.track in whose and (frame.index, tracked.track) in sharpness
@@ -87,8 +93,8 @@ def source_faces(
     if not candidates:
         raise UsageError(f"no face in {printable(path.name)}", "the source's face must look at the camera")
     chosen = choose(candidates, pose)
-    pixels = _frames(path, {candidate.index for candidate in chosen}, limits or MediaLimits())
-    return tuple(_cut(pixels[c.index], c, landmarks) for c in chosen if c.index in pixels)
+    pixels = _frames(path, {candidate.index for candidate in chosen}, sampling, limits or MediaLimits())
+    return tuple(_cut(pixels[c.index], c, landmarks, clip.sha256) for c in chosen if c.index in pixels)
 
 
 def points_of(frame: Picture, face: Face, landmarks: Landmarks) -> NDArray[np.float64]:
@@ -116,16 +122,16 @@ def choose(candidates: Sequence[_Candidate], pose: Pose) -> list[_Candidate]:
     return list(by_pose.values())[:MOST_POSES]
 
 
-def _candidate(index: int, face: Face, sharp: float) -> _Candidate:
+def _candidate(index: int, face: Face, sharp: float, timestamp_s: float = 0.0) -> _Candidate:
     turn = np.array(head_turn(face.landmarks))
     frontal = 1 / (1 + float(turn @ turn) / HALF_AS_GOOD**2)
-    return _Candidate(index, face, turn, sharp * face.size_px * frontal)
+    return _Candidate(index, face, turn, sharp * face.size_px * frontal, timestamp_s)
 
 
-def _frames(path: Path, indices: set[int], limits: MediaLimits) -> dict[int, Picture]:
+def _frames(path: Path, indices: set[int], sampling: Sampling, limits: MediaLimits) -> dict[int, Picture]:
     """Pixels of the frames with these indices."""
     found: dict[int, Picture] = {}
-    with MediaReader(limits) as reader, reader.open(path, Sampling(SOURCE_FPS, SOURCE_FRAMES)) as stream:
+    with MediaReader(limits) as reader, reader.open(path, sampling) as stream:
         for sample in stream:
             if sample.index in indices:
                 found[sample.index] = sample.pixels.copy()
@@ -134,10 +140,11 @@ def _frames(path: Path, indices: set[int], limits: MediaLimits) -> dict[int, Pic
     return found
 
 
-def _cut(frame: Picture, candidate: _Candidate, landmarks: Landmarks) -> SourceFace:
+def _cut(frame: Picture, candidate: _Candidate, landmarks: Landmarks, sha256: str) -> SourceFace:
     """A face with some of its surroundings."""
     points = points_of(frame, candidate.face, landmarks)
     margin = MARGIN * float(np.ptp(points, 0).max())
     x0, y0 = (int(v) for v in np.clip(points.min(0) - margin, 0, np.array(frame.shape[1::-1]) - 1))
     x1, y1 = (int(v) for v in np.clip(points.max(0) + margin, (x0 + 1, y0 + 1), frame.shape[1::-1]))
-    return SourceFace(frame[y0:y1, x0:x1].copy(), points - (x0, y0), candidate.turn)
+    cut = frame[y0:y1, x0:x1].copy()
+    return SourceFace(cut, points - (x0, y0), candidate.turn, sha256, candidate.timestamp_s)

@@ -4,6 +4,7 @@ The second family of swaps for test sets: other artefacts than an autoencoder's 
 colours that fit on the whole only). `landmark_warp` does one frame, `source_faces` chooses the face, `rendering` the clip.
 """
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forensics.common.errors import UsageError
-from forensics.common.files import sha256_of_file, write_atomic
+from forensics.common.files import write_atomic
 from forensics.common.progress import Progress
 from forensics.common.text import printable
 from forensics.faces.landmarks68 import load_predictor
 from forensics.faces.mean_shape import head_turn
 from forensics.faces.types import Face, FaceDetector
+from forensics.media.child import open_regular
+from forensics.media.sniff import HEAD_BYTES, sniff
 from forensics.media.types import MediaLimits, Sample, SoundReport
 from generators.faceswap.config import RenderConfig
 from generators.faceswap.extraction.tracks import ClipFaces, FrameFaces, chosen_tracks, follow_clip
@@ -89,6 +92,7 @@ def warp(
     check_output(output, overwrite, [source, path], may_be_picture=True)
     if landmarks == "model":
         load_predictor()  # where it is missing, that is said before any clip is decoded
+    _check_kind(path, output)
     limits = limits or MediaLimits()
     faces = source_faces(source, detector, progress, pose=pose, landmarks=landmarks, track=source_track, limits=limits)
     first: list[Picture] = []
@@ -98,18 +102,16 @@ def warp(
             first.append(sample.pixels.copy())
 
     clip = follow_clip(path, detector, progress, limits=limits, on_frame=keep)
-    if is_picture != (clip.info.kind == "image"):
-        kind, wanted = ("picture", "a .png") if clip.info.kind == "image" else ("clip", "a .mp4")
-        raise UsageError(f"{printable(path.name)} is a {kind}, {output.name} is not", f"name {wanted} as --output")
     chosen = chosen_tracks(clip, tracks or ())
     making = Making(
         generator=GENERATOR,
         source=printable(source.stem),
         target=printable(path.stem),
-        detail=f"face swap by warped landmarks: the face of {printable(source.stem)} in a clip of another person",
-        extra={"landmarks": landmarks},
+        detail="face swap by warped landmarks: one person's face in a clip of another",
+        extra=_origin(faces, pose, landmarks, source_track),
         source_type=SourceType.COMPOSITE,
         split=split,
+        unused=frozenset({"mask"}),
     )
     cv2.setNumThreads(1)  # frames are what is done side by side
     with ThreadPoolExecutor(threads) as pool:
@@ -117,6 +119,26 @@ def warp(
         if is_picture:
             return _render_picture(clip, first[0], chosen, painter, config, making, output)
         return render(clip, chosen, painter, config, making, output, limits, progress)
+
+
+def _check_kind(path: Path, output: Path) -> None:
+    """Raise UsageError for a picture that is to become a clip, or the other way round, before anything is decoded."""
+    with open_regular(path) as file:
+        is_picture = sniff(file.read(HEAD_BYTES)).kind == "image"
+    if is_picture != (output.suffix.lower() == PICTURE):
+        kind, wanted = ("picture", "a .png") if is_picture else ("clip", "a .mp4")
+        raise UsageError(f"{printable(path.name)} is a {kind}, {output.name} is not", f"name {wanted} as --output")
+
+
+def _origin(faces: Sequence[SourceFace], pose: Pose, landmarks: Landmarks, track: int | None) -> dict[str, str]:
+    """What decides the face that is worn: from which file, whose where one was asked for, at which second for `best`."""
+    return {
+        "landmarks": landmarks,
+        "pose": pose,
+        "source_sha256": faces[0].sha256,
+        "source_track": "" if track is None else str(track),
+        "source_time_s": f"{faces[0].timestamp_s:g}" if pose == "best" else "",
+    }
 
 
 def _as_face(placed: Placed) -> Face:
@@ -147,9 +169,10 @@ def _render_picture(
     tags = synthetic_tags(making.detail, making.source_type)
     shown = watermarked(painted.frame) if config.watermark else painted.frame
     with writing(output):
-        write_atomic(mask, tagged_png(encoded(_as_rgb(painted.mask)), mask_tags(output, making)))
-        write_atomic(output, tagged_png(encoded(shown), tags))
-        manifest = note(output, mask, None, sha256_of_file(output), clip.sha256, making)
+        write_atomic(mask, tagged_png(encoded(_as_rgb(painted.mask)), mask_tags(making)))
+        data = tagged_png(encoded(shown), tags)
+        manifest = note(output, mask, None, hashlib.sha256(data).hexdigest(), clip.sha256, making)
+        write_atomic(output, data)
     problems = {f"one face of several: {why}": 1 for why in painted.problems}
     return Rendering(output, mask, manifest, 1, 1, 0, problems, SoundReport(), clip.summary.errors)
 

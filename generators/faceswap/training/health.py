@@ -16,8 +16,6 @@ WINDOW_ROWS = 5
 SMALL_GAIN = 0.002
 # A critic that is never wrong teaches nothing; one that guesses has nothing left to teach.
 CRITIC_WINS, CRITIC_GUESSES = 0.97, 0.53
-# Held-out faces that are drawn this much worse than those of training: the faces are learned by heart.
-GAP_SSIM = 0.15
 
 
 def assess(rows: Sequence[SwapRow], measured: Sequence[ReconstructionRow] = ()) -> str:

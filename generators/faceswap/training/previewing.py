@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from forensics.common.errors import UsageError
+from generators.checkpoint import CHECKPOINTS
 from generators.faceswap.extraction.faceset import read_face_set
 from generators.faceswap.training.networks import PEOPLE
 from generators.faceswap.training.preview import seen, sheet, spread_over
@@ -22,7 +23,7 @@ def write_preview(spec: str, output: Path, folders: Mapping[str, Path], rows: in
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "choose another --output, or --overwrite")
     swapper = load_swapper(find_swap(spec), torch.device("cpu"))
-    of_run = {**folders_of(spec), **folders}
+    of_run = folders if all(who in folders for who in PEOPLE) else {**folders_of(spec), **folders}
     missing = [who for who in PEOPLE if who not in of_run]
     if missing:
         raise UsageError(
@@ -38,12 +39,10 @@ def write_preview(spec: str, output: Path, folders: Mapping[str, Path], rows: in
 def folders_of(spec: str) -> dict[str, Path]:
     """Where a run's faces are, by person; nothing for a model without its run."""
     path = Path(spec)
-    # A checkpoint lies in RUN/checkpoints.
-    for folder in (path, path.parent.parent):
-        run = read_swap_run(folder) if folder.is_dir() else None
-        if run is not None:
-            return {"source": Path(run.source.folder), "target": Path(run.target.folder)}
-    return {}
+    # A checkpoint lies in RUN/checkpoints; what lies elsewhere is no run's, whatever is above it.
+    folder = path.parent.parent if path.parent.name == CHECKPOINTS else path
+    run = read_swap_run(folder) if folder.is_dir() else None
+    return {"source": Path(run.source.folder), "target": Path(run.target.folder)} if run else {}
 
 
 def _faces(folder: Path, rows: int, image_px: int) -> Pictures:

@@ -120,9 +120,16 @@ def find_swap(spec: str) -> Path:
 
 
 def exported(path: Path, output: Path) -> None:
-    """Write encoder and decoders of a checkpoint alone, in float16, with what they are."""
+    """Write encoder and decoders of a checkpoint alone, in float16, with what they are, but not the clips' names."""
     tensors, meta = read_checkpoint(path, NETWORK)
     if meta.get("system") != SYSTEM:
         raise WeightsError(f"{path} is no face swap", "give a run of `forensics generate faceswap train`")
     half = {name: value.half() for name, value in tensors.items()}
-    write_checkpoint(output, half, {k: v for k, v in meta.items() if k not in TRAINING_ONLY})
+    kept = {k: v for k, v in meta.items() if k not in TRAINING_ONLY}
+    people = kept.get("people")
+    if people is not None:  # a clip's name may be a person's, and the file goes to strangers
+        named = people.items() if isinstance(people, dict) else ()
+        kept["people"] = {
+            who: {k: v for k, v in one.items() if k != "clips"} for who, one in named if isinstance(one, dict)
+        }
+    write_checkpoint(output, half, kept)

@@ -9,6 +9,7 @@ import torch
 
 from forensics.common.progress import Bar, Progress
 from generators.checkpoint import Tensors
+from generators.faceswap.config import MAY_CHANGE
 from generators.faceswap.measures import psnr, ssim
 from generators.faceswap.training.curves import draw_curves
 from generators.faceswap.training.game import SwapGame
@@ -18,7 +19,7 @@ from generators.faceswap.training.preview import ROWS, resized, seen, sheet, spr
 from generators.faceswap.training.run_record import SwapRun
 from generators.faceswap.training.swapper import SYSTEM
 from generators.faceswap.training.warp_pairs import Faces, Pairs, endless
-from generators.loop import Loop, News
+from generators.loop import Loop, News, same_options
 from generators.monitor.log import ReconstructionRow, SwapRow, append, read_swap_log
 from generators.parallel import Processes
 from generators.pictures import Pictures, write_png
@@ -51,7 +52,8 @@ class SwapTrainer(Loop[tuple[Pairs, ...], ReconstructionRow]):
             for pictures in held_out
         ) if all(map(len, held_out)) else None  # fmt: skip
         self._shown = self._preview_faces()
-        self._rows: list[SwapRow] = []
+        self._rows: list[SwapRow] = []  # of the log
+        self._figures: list[ReconstructionRow] = []
 
     def _preview_faces(self) -> tuple[Pictures, Pictures]:
         """What previews show: held-out faces where there are some."""
@@ -82,15 +84,14 @@ class SwapTrainer(Loop[tuple[Pairs, ...], ReconstructionRow]):
         self._rows.append(row)
         if self._processes.is_main:
             append(self._log, row)
-        measured = read_swap_log(self._log)[1] if self._processes.is_main else []
-        words = assess(self._rows, measured)
+        words = assess(self._rows, self._figures)
         bar.describe(f"face swap: {words}")
         if self.step % self._config.grid_every == 0:
             self._say(f"step {self.step}: {words}")
         return False
 
     def _look_back(self) -> None:
-        self._rows = read_swap_log(self._log)[0]
+        self._rows, self._figures = read_swap_log(self._log)
 
     def _show(self) -> None:
         if not self._processes.is_main:
@@ -111,6 +112,7 @@ class SwapTrainer(Loop[tuple[Pairs, ...], ReconstructionRow]):
             figures[f"{PEOPLE[who]}_ssim"] = float(ssim(drawn, faces).mean())
             figures[f"{PEOPLE[who]}_psnr_db"] = float(psnr(drawn, faces).mean())
         row = ReconstructionRow(step=self.step, **figures)
+        self._figures.append(row)
         text = (
             f"faces it never saw: source SSIM {row.source_ssim:.3f}, PSNR {row.source_psnr_db:.1f} dB; "
             f"target SSIM {row.target_ssim:.3f}, PSNR {row.target_psnr_db:.1f} dB"
@@ -133,4 +135,9 @@ class SwapTrainer(Loop[tuple[Pairs, ...], ReconstructionRow]):
         return tensors, meta
 
     def _restore(self, tensors: Tensors, meta: dict[str, Any]) -> None:
+        # What was asked of the precision may be "auto", which the run has found out.
+        same_options(meta["config"], self._config.model_dump(mode="json"), MAY_CHANGE | {"precision"})
+        for who in PEOPLE:
+            if meta["people"][who]["sha256"] != getattr(self._run, who).sha256:
+                raise ValueError(f"it is of a run on other faces of the {who}")
         self.game.load_state(tensors, meta["game"])

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from forensics.common.errors import UsageError
+from forensics.common.errors import ManifestError, UsageError
 from forensics.common.progress import Progress
 from forensics.common.text import printable
 from forensics.faces.mean_shape import face_hull, place_mean_shape
 from generators.faceswap.alignment import ALIGNED_PX
 from generators.faceswap.config import MAY_CHANGE, SwapConfig
-from generators.faceswap.extraction.faceset import FaceSet, read_face_set
+from generators.faceswap.extraction.faceset import EXTRACT_AGAIN, FaceSet, read_face_set
 from generators.faceswap.masks import hull_mask
 from generators.faceswap.training.run_record import SetRecord, SwapRun, read_swap_run, write_swap_run
 from generators.faceswap.training.trainer import SwapTrainer
@@ -35,6 +35,8 @@ def train(
 ) -> SwapTrainer:
     """Begin a run, or go on with the one in the folder. Raises UsageError for one begun with other options or faces."""
     sets = _read(source, "source"), _read(target, "target")
+    if sets[0].sha256 == sets[1].sha256:
+        raise UsageError("--source and --target are the same faces", "a swap is of two people")
     claim(folder, overwrite)
     stored = read_swap_run(folder)
     if stored is not None:
@@ -55,6 +57,11 @@ def train(
             versions=versions(),
         )
         _check_sets(stored, run)
+        for who, face_set in zip(("source", "target"), sets, strict=True):
+            if not face_set.of("held_out"):
+                progress.say(
+                    f"the {who}'s set has no held-out faces: nothing is measured, previews show training faces"
+                )
         with progress.task("reading faces", len(sets)) as bar:
             faces, held_out = [], []
             for face_set in sets:
@@ -77,11 +84,19 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> SwapTrainer:
         raise UsageError(f"{folder} is not the folder of a face swap", "`forensics generate faceswap train` begins one")
     config = stored.config.model_copy(update={"steps": steps or stored.config.steps})
     source, target = Path(stored.source.folder), Path(stored.target.folder)
+    for who, faces in (("source", source), ("target", target)):
+        if not faces.is_dir():
+            raise UsageError(
+                f"the {who}'s faces are not at {printable(str(faces))} any more",
+                "`forensics generate faceswap train --source DIR --target DIR --output RUN` goes on with them elsewhere",
+            )
     return train(source, target, stored.preset, config, folder, progress)
 
 
 def outlines(landmarks: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """(N, 256, 256) uint8, 255 inside the face's outline, of aligned landmarks (N, 5, 2)."""
+    """(N, 256, 256) uint8, 255 inside the face's outline, of aligned landmarks (N, 5, 2). Raises ValueError for landmarks
+    that have none.
+    """
     hulls = (face_hull(place_mean_shape(points)) for points in landmarks)
     return np.stack([(255 * hull_mask(hull, ALIGNED_PX, ALIGNED_PX)).astype(np.uint8) for hull in hulls])
 
@@ -105,7 +120,13 @@ def _read(folder: Path, who: str) -> FaceSet:
 
 
 def _prepared(face_set: FaceSet, image_px: int) -> Faces:
-    return prepared(face_set.pictures("train"), outlines(face_set.landmarks("train")), image_px)
+    masks = []
+    for row, points in zip(face_set.of("train"), face_set.landmarks("train"), strict=True):
+        try:
+            masks.append(outlines(points[None]))
+        except ValueError as error:
+            raise ManifestError(f"{face_set.folder / str(row.file)}: its landmarks: {error}", EXTRACT_AGAIN) from error
+    return prepared(face_set.pictures("train"), np.concatenate(masks), image_px)
 
 
 def _record(face_set: FaceSet) -> SetRecord:
