@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from forensics.common.progress import Progress
 from forensics.common.text import printable
 from forensics.faces.mean_shape import face_hull, place_mean_shape
+from forensics.faces.tracking import KEYFRAME_EVERY
 from forensics.faces.types import FaceDetector
 from forensics.media.types import MediaLimits
 from generators.faceswap.alignment import Matrix, aligning, rescaled, transform, warped
@@ -136,7 +137,9 @@ def convert(
     """
     check_output(output, overwrite, [path])
     limits = limits or MediaLimits()
-    clip = follow_clip(path, detector, progress, limits=limits, keyframe_every=KEYFRAMES)
+    # Numbers of tracks are those that `extract` shows, which looks for faces more often.
+    every = KEYFRAME_EVERY if tracks else KEYFRAMES
+    clip = follow_clip(path, detector, progress, limits=limits, keyframe_every=every)
     chosen = chosen_tracks(clip, tracks or ())
     person = 1 if reverse else 0
     making = replace(making_of(path, swapper, person), split=split)
