@@ -116,8 +116,9 @@ def _kind(value: torch.Tensor) -> tuple[tuple[int, ...], bool, bool]:
     return tuple(value.shape), value.is_floating_point(), value.is_complex()
 
 
-def find_model(spec: str) -> Path:
-    """The checkpoint that a person means: a run's best (its latest where none is best), a file, or a shipped generator."""
+def find_model(spec: str, shipped: Path = SHIPPED) -> Path:
+    """The checkpoint that a person means: a run's best (its latest where none is best), a file, or one of a folder of
+    shipped ones."""
     path = Path(spec)
     if path.is_file():
         return path
@@ -126,10 +127,10 @@ def find_model(spec: str) -> Path:
         if found is None:
             raise UsageError(f"{path} holds no checkpoint", "give the --output folder of a training run")
         return found
-    shipped = SHIPPED / f"{spec}.safetensors"
-    if shipped.parent == SHIPPED and shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
+    named = shipped / f"{spec}.safetensors"
+    if named.parent == shipped and named.is_file():
+        return named
+    names = ", ".join(sorted(file.stem for file in shipped.glob("*.safetensors")))
     raise UsageError(f"there is no model '{spec}'", f"a run folder, a .safetensors file, or one of: {names or 'none'}")
 
 

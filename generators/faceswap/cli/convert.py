@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from forensics.cli.options import given_values, options_of
+from generators.faceswap.cli.options import clip_options
 from generators.faceswap.config import RenderConfig
 
 EPILOG = """\b
@@ -43,17 +44,7 @@ Exit status: 0 done, also where only some frames show the face, which is said;
               "`extract` shows without --fps and with the default detector; may be repeated.  "
               "[default: the one that is largest for longest]")  # fmt: skip
 @options_of(RenderConfig)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where networks run.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(0, 256), default=0, show_default=True,
-              help="CPU threads (0: as many as there are cores).")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3600.0, show_default=True,
-              help="Seconds that decoding the clip may take.")  # fmt: skip
-@click.option(
-    "--split", type=click.Choice(["train", "dev", "test"]), help="What the manifest says that the clip is for."
-)
-@click.option("--overwrite", is_flag=True, help="Replace a clip that is there.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@clip_options
 def command(
     clip: str, model: str, output: str, reverse: bool, track: tuple[int, ...], device: str, threads: int,
     timeout: float, split: str | None, overwrite: bool, quiet: bool, **values: Any,

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from forensics.cli.options import given_values, options_of
+from generators.faceswap.cli.options import clip_options
 from generators.faceswap.config import RenderConfig
 
 EPILOG = """\b
@@ -52,17 +53,7 @@ Exit status: 0 done; 2 usage error, also where no face was found.
               "number that `extract` shows likewise; may be repeated.  "
               "[default: the one that is largest for longest]")  # fmt: skip
 @options_of(RenderConfig, skip=("mask",))
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where the face detector runs.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(0, 256), default=0, show_default=True,
-              help="CPU threads (0: as many as there are cores).")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3600.0, show_default=True,
-              help="Seconds that decoding one clip may take.")  # fmt: skip
-@click.option(
-    "--split", type=click.Choice(["train", "dev", "test"]), help="What the manifest says that the clip is for."
-)
-@click.option("--overwrite", is_flag=True, help="Replace a clip that is there.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@clip_options
 def command(
     a: str, b: str, output: str, pose: Any, landmarks: Any, source_track: int | None, track: tuple[int, ...],
     device: str, threads: int, timeout: float, split: str | None, overwrite: bool, quiet: bool, **values: Any,

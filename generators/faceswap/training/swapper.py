@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file
-from generators.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from generators.checkpoint import find_model, read_checkpoint, write_checkpoint
 from generators.config import checked
 from generators.faceswap.alignment import ALIGNED_PX, inverse, warped
 from generators.faceswap.config import SwapConfig
@@ -104,19 +104,7 @@ def load_swapper(path: Path, device: torch.device) -> Swapper:
 
 def find_swap(spec: str) -> Path:
     """The checkpoint that a person means: a run's latest, a file, or a swap that ships."""
-    path = Path(spec)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        found = latest_checkpoint(path)
-        if found is None:
-            raise UsageError(f"{path} holds no checkpoint", "give the --output folder of `faceswap train`")
-        return found
-    shipped = SHIPPED / f"{spec}.safetensors"
-    if shipped.parent == SHIPPED and shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors")))
-    raise UsageError(f"there is no swap '{spec}'", f"a run folder, a .safetensors file, or one of: {names or 'none'}")
+    return find_model(spec, SHIPPED)
 
 
 def exported(path: Path, output: Path) -> None:
