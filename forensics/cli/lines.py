@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Wide enough for every cell of a piped table: no line is wrapped or cut there.
 PIPED_WIDTH = 10_000
@@ -29,6 +30,16 @@ def print_plain_table(console: Console, table: Table) -> None:
     with console.capture() as capture:
         console.print(table)
     print_lines(line.rstrip() for line in capture.get().splitlines())
+
+
+def print_figures(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table of texts, which are shown as they are, markup and all."""
+    table = plain_table()
+    for name in headings:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    print_plain_table(table_console(), table)
 
 
 def print_lines(lines: Iterable[str]) -> None:

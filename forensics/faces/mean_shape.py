@@ -56,7 +56,7 @@ PULL = np.array([0.5, 0.5, 0.02])
 
 
 def five_of(points: NDArray[np.floating]) -> Points:
-    """The five landmarks of 68 points (68, 2): centres of the eyes, tip of the nose, corners of the mouth (5, 2)."""
+    """The five landmarks of 68 points (68, 2 or 3): centres of the eyes, tip of the nose, corners of the mouth."""
     eyes = [points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)]
     return np.array([*eyes, points[NOSE_TIP], points[LEFT_MOUTH], points[RIGHT_MOUTH]], np.float64)
 
@@ -103,8 +103,7 @@ def face_hull(points: NDArray[np.floating], brow_lift: float = 0.25) -> Points:
 def _camera(landmarks: NDArray[np.floating]) -> tuple[NDArray[np.float64], Points, NDArray[np.float64]]:
     """Camera (2, 3), where the centre of the five landmarks lies in the picture (2,), and in the face (3,)."""
     seen = np.asarray(landmarks, np.float64)
-    eyes = [_MEAN[LEFT_EYE].mean(0), _MEAN[RIGHT_EYE].mean(0)]
-    face = np.array([*eyes, _MEAN[NOSE_TIP], _MEAN[LEFT_MOUTH], _MEAN[RIGHT_MOUTH]])
+    face = five_of(_MEAN)
     prior = _similarity(face, seen)
     face_centre, centre = face.mean(0), seen.mean(0)
     x, y = face - face_centre, seen - centre

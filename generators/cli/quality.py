@@ -61,20 +61,9 @@ def command(what: str, shown: str, **values: Any) -> None:
     if shown == "json":
         click.echo(results.model_dump_json(indent=1))
         return
-    from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
+    from forensics.cli.lines import print_figures, print_lines
     from forensics.common.text import terminal_line
     from generators.quality.results import summary_lines, table_rows
 
-    table = plain_table()
-    for name in ("figure", "value [95 %]", "of", "says"):
-        table.add_column(name)
-    for row in table_rows(results):
-        table.add_row(*map(_plain, row))
-    print_plain_table(table_console(), table)
+    print_figures(("figure", "value [95 %]", "of", "says"), table_rows(results))
     print_lines(terminal_line(line) for line in summary_lines(results, config.output))
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)

@@ -59,16 +59,9 @@ def command(run: str, shown: str, **values: Any) -> None:
     if shown == "json":
         click.echo(found.model_dump_json(indent=1))
         return
-    from rich.text import Text
-
-    from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
+    from forensics.cli.lines import print_figures, print_lines
     from forensics.common.text import terminal_line
     from generators.faceswap.quality.quality_record import HEADINGS, summary_lines, table_rows
 
-    table = plain_table()
-    for name in HEADINGS:
-        table.add_column(name)
-    for row in table_rows(found):
-        table.add_row(*map(Text, row))
-    print_plain_table(table_console(), table)
+    print_figures(HEADINGS, table_rows(found))
     print_lines(terminal_line(line) for line in summary_lines(found))

@@ -105,7 +105,6 @@ class SwapGame:
 
     # -- what comes out
 
-    @torch.inference_mode()
     def draw(self, faces: NDArray[np.uint8], person: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Faces (N, P, P, 3) uint8 as that person's decoder draws them, and masks (N, P, P) uint8; in float32."""
         return draw(self.network, faces, person, self._device)

@@ -44,7 +44,7 @@ class SwapTrainer(Loop[tuple[Pairs, ...], ReconstructionRow]):
         super().__init__("a face swap", run.config, folder, processes, progress)
         self._run, self._config, self._faces = run, run.config, faces
         self._share = processes.share(run.config.batch_size)
-        # OpenCV's own threads would take turns over pictures of 64 px.
+        # Pictures of 64 px are too small for OpenCV to divide among threads of its own.
         self._pool = ThreadPoolExecutor(max(1, min(MOST_THREADS, torch.get_num_threads())), "pairs")
         self.game = SwapGame(run.config, run.precision, processes)
         self._held_out = tuple(
