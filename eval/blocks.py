@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.results import CoverageBlock, DetectorPart, FailuresBlock, Level, MetricsBlock
+from eval.results import ClipPart, CoverageBlock, DetectorPart, FailuresBlock, Level, MetricsBlock, RiskBlock, RiskPoint
 from eval.score_table import ScoreRow
-from eval.statistics import METRICS, bootstrap_metrics, clusters_of, rates_at
+from eval.statistics import METRICS, bootstrap_metrics, clusters_of, rates_at, risk_coverage
 from forensics.common.metrics import Estimate, auc, share_with_interval
 from forensics.common.outcomes import Outcome
 
@@ -20,6 +20,8 @@ UNNAMED = "unnamed"
 COMPRESSION = re.compile(r"-(raw|c0|c23|c40)$")
 # Rates, and the labels of the rows that they are shares of.
 RATES = {"fpr": (0,), "fnr": (1,), "accuracy": (0, 1), "tpr_at_fpr_1": (1,), "tpr_at_fpr_5": (1,)}
+# Of more clips a reader would want scores.csv.
+MAX_LISTED_CLIPS = 100
 NO_INTERVAL = "every draw gives the same figure: too few independent groups, or all in order"
 OF_ONE_CLASS = {"fpr": "no reals were scored", "fnr": "no fakes were scored"}
 
@@ -137,6 +139,48 @@ def metrics_block(columns: Columns, level: Level, judging: Judging, counts_failu
     )
 
 
+def risk_block(columns: Columns, judging: Judging) -> RiskBlock:
+    """Error against coverage of all rows, those without a score included."""
+    found = risk_coverage(columns.labels, columns.scores, columns.clusters, judging.draws, judging.seed)
+    drawn = is_drawn(columns.where(~np.isnan(columns.scores)))
+    return RiskBlock(
+        scored=round(found.scored, 6),
+        error_scored=rounded(found.error_scored),
+        aurc=rounded(found.aurc),
+        points=[
+            RiskPoint(
+                coverage=coverage,
+                error=rounded(error.value),
+                low=rounded(error.low) if drawn and error.low < error.high else None,
+                high=rounded(error.high) if drawn and error.low < error.high else None,
+            )
+            for coverage, error in zip(found.coverages, found.errors, strict=True)
+        ],
+    )
+
+
+def clip_parts(
+    rows: Sequence[ScoreRow], clips: Sequence[bool] | None, verdicts: Sequence[str | None] | None
+) -> list[ClipPart]:
+    """The clips among the rows (all aligned), or none where there are more than a reader would look at."""
+    found = [
+        ClipPart(
+            path=row.path,
+            label=row.label,
+            dataset=row.dataset or UNNAMED,
+            generator=row.generator,
+            outcome=str(row.outcome),
+            score=row.score,
+            verdict=verdict,
+        )
+        for row, is_clip, verdict in zip(
+            rows, clips or [False] * len(rows), verdicts or [None] * len(rows), strict=True
+        )
+        if is_clip
+    ]
+    return found if len(found) <= MAX_LISTED_CLIPS else []
+
+
 def detector_part(
     rows: Sequence[ScoreRow],
     judging: Judging,
@@ -186,6 +230,9 @@ def detector_part(
         by_dataset=blocks(of_dataset),
         by_level=by_level,
         overall=metrics_block(columns, level, judging),
+        risk_by_dataset={name: risk_block(columns.where(part), judging) for name, part in of_dataset.items()},
+        risk=risk_block(columns, judging),
+        clips=clip_parts(rows, clips, verdicts),
     )
 
 

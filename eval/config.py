@@ -8,28 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from forensics.cli.options import given_values
 from forensics.common.errors import UsageError
+from forensics.common.options_file import checked_options
 from forensics.config import ScanConfig
 
 MAX_DEFAULT_WORKERS = 4
 # Where a detector ships no threshold: its own even odds.
 UNSHIPPED_THRESHOLD = 0.5
-View = Literal["scene", "face"]
+View = Literal["scene", "face", "whole"]
 M = TypeVar("M", bound=BaseModel)
 
 
 def resolve_options(model: type[M], values: dict[str, Any], command: str) -> M:
     """The options as given on the command line. Raises UsageError that names the first wrong one."""
-    try:
-        return model.model_validate(given_values(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(
-            f"option '{'.'.join(map(str, first['loc']))}': {first['msg']}", f"forensics bench {command} --help"
-        ) from error
+    return checked_options(model, given_values(values), f"forensics bench {command} --help")
 
 
 class ScoringConfig(BaseModel):
@@ -46,6 +41,11 @@ class ScoringConfig(BaseModel):
         (),
         description="folder with model.json instead of the shipped weights, or FILE.h5 of a published MesoNet for the "
         "detector meso4 or mesoinception4; may be repeated",
+    )
+    whole_image: bool = Field(
+        False,
+        description="judge every item as a whole for traces of synthesis, whatever its view says; default is then the "
+        "fusion whole-image",
     )
     sample_fps: float = Field(4.0, description="frames per second of a clip that are looked at", gt=0, le=240)
     max_frames: int = Field(240, description="frames at most per clip, spread over all of it", ge=1, le=100_000)
@@ -75,11 +75,14 @@ class ScoringConfig(BaseModel):
 
     @property
     def specs(self) -> tuple[str, ...]:
-        """What detectors are asked for, with the files that serve them."""
+        """What detectors are asked for, with the files that serve them; `default` is `whole-image` for whole pictures."""
+        from forensics.detectors.model_set import DEFAULT_DETECTOR, WHOLE_IMAGE
         from forensics.detectors.peer_weights import with_weights
 
         files = [path for path in self.weights if path.suffix == ".h5"]
-        return with_weights(tuple(dict.fromkeys(self.detector)), files)
+        fused = WHOLE_IMAGE if self.whole_image else DEFAULT_DETECTOR
+        names = [fused if name == DEFAULT_DETECTOR else name for name in self.detector]
+        return with_weights(tuple(dict.fromkeys(names)), files)
 
     def scan_config(self, specs: Sequence[str], view: View) -> ScanConfig:
         """What a scanner for some of the detectors is made with."""

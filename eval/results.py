@@ -3,13 +3,16 @@
 `by_generator[G]` holds the fakes of G against all reals of the data sets that have fakes of G; `by_dataset[D]` all of D;
 `overall` everything pooled. An undefined figure is null, and `undefined` says why. A failure (no face, unreadable) has no
 score: figures are on what was scored, and `failures_counted_wrong` gives them with every failure counted as an error.
+
+Versions: 1.1 added `risk`, `risk_by_dataset` and `clips`, which results of 1.0 do not have; a first number other than 1
+would be another format.
 """
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 Level = Literal["item", "frame", "track", "video"]
 
 
@@ -74,6 +77,39 @@ class CoverageBlock(Part):
     )
 
 
+class RiskPoint(Part):
+    """The error where the least sure inputs are left out until this share of all inputs is decided."""
+
+    coverage: float
+    error: float | None = Field(description="null where fewer inputs have a score")
+    low: float | None = Field(description="95 % interval, bootstrap over clusters")
+    high: float | None
+
+
+class RiskBlock(Part):
+    """Error against coverage: fake is called at 0.5, the distance of a score from 0.5 is how sure the call is.
+
+    Both classes weigh one half, or the only one everything; what has no score is left out first.
+    """
+
+    scored: float = Field(description="share of the inputs that have a score: the greatest coverage")
+    error_scored: float | None = Field(description="the error where all of these are decided")
+    aurc: float | None = Field(description="area under the curve: mean error over all coverages up to `scored`")
+    points: list[RiskPoint]
+
+
+class ClipPart(Part):
+    """One clip and what was said of it."""
+
+    path: str
+    label: int
+    dataset: str
+    generator: str
+    outcome: str
+    score: float | None
+    verdict: str | None = Field(description="null for detectors without verdicts")
+
+
 class DetectorPart(Part):
     """One detector's figures: per family first, then pooled."""
 
@@ -87,6 +123,9 @@ class DetectorPart(Part):
     by_dataset: dict[str, MetricsBlock]
     by_level: dict[str, MetricsBlock] = Field(description="clips and frames of videos: the other levels, pooled")
     overall: MetricsBlock
+    risk_by_dataset: dict[str, RiskBlock] = Field({}, description="error against coverage, per data set")
+    risk: RiskBlock | None = Field(None, description="the same, pooled")
+    clips: list[ClipPart] = Field([], description="every clip with its verdict, where there are at most 100")
 
 
 class DatasetPart(Part):

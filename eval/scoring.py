@@ -3,8 +3,11 @@
 Every item is decoded and searched for faces once, for all detectors that have no score of it yet. Several scanners work
 beside each other, so that one decodes while another computes. A detector that fails on an item costs only its own score.
 
-A clip's score is that of its most suspicious track, per detector: the mean of the samples' logits, as in a scan. Where no
-track has enough samples for a verdict, the best of the short ones counts: abstaining is the verdict's business.
+A clip's score is that of its most suspicious track, per detector, less what the number of faces takes off, as in a scan.
+Where no track has enough samples for a verdict, the best of the short ones counts: abstaining is the verdict's business.
+
+Items are judged as their view says, or all of them as a whole (`whole_image`): the two never meet in one row of results,
+since each has a fusion, calibrations and thresholds of its own.
 """
 
 import queue
@@ -31,7 +34,7 @@ from forensics.config import ScanConfig, options_hash
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.devices import resolve_device
 from forensics.detectors.fingerprint import detector_fingerprint
-from forensics.detectors.model_set import DEFAULT_DETECTOR, ModelSet, load_model_set
+from forensics.detectors.model_set import DEFAULT_DETECTOR, FUSIONS, Domain, ModelSet, load_model_set
 from forensics.detectors.peer_weights import shown_name as bank_name
 from forensics.detectors.protocol import sigmoid
 from forensics.detectors.script import ScriptDetector
@@ -39,7 +42,7 @@ from forensics.media.reader import MediaReader
 from forensics.recording import TrackLog, hash_or_none
 from forensics.scan import Scanner, ScanResult
 from forensics.verdict import TrackScore as VerdictTrack
-from forensics.verdict import top_track, track_outcome
+from forensics.verdict import track_outcome, weigh
 
 
 class Variant(Protocol):
@@ -89,16 +92,17 @@ class Scorer:
         }
         device = resolve_device(config.device)
         self._device = str(device)
-        views: tuple[View, ...] = ("face", "scene")
+        views: tuple[View, ...] = ("whole",) if config.whole_image else ("face", "scene")
         self._options_hashes = {
             view: options_hash(config.scan_config((DEFAULT_DETECTOR,), view).analysis_options()) for view in views
         }
-        found = {shown_name(spec): threshold_of(spec, self.model_set) for spec in self._specs}
+        whole = config.whole_image
+        found = {shown_name(spec): threshold_of(spec, self.model_set, whole) for spec in self._specs}
         self.thresholds = {name: threshold for name, (threshold, _) in found.items()}
         self.threshold_origins = {name: origin for name, (_, origin) in found.items()}
         # Complains now about what is wrong with a detector, not after the first thousand items.
         of_crops = [spec for spec in self._specs if not spec.endswith(".py")]
-        bank = DetectorBank(of_crops, self.model_set, self.folder, device)
+        bank = DetectorBank(of_crops, self.model_set, self.folder, device, whole)
         scripts = [ScriptDetector(Path(spec), config.timeout) for spec in self._specs if spec.endswith(".py")]
         shown = {opinion.name: opinion.description for opinion in bank.opinions}
         shown |= {script.name: script.description for script in scripts}
@@ -109,7 +113,8 @@ class Scorer:
     ) -> dict[str, list[ItemScore]]:
         """What each detector says of each item, in the items' order; of a changed copy where a `variant` makes one.
 
-        Nothing about an item raises: it is its outcome.
+        Nothing about an item raises: it is its outcome. Raises UsageError for an item of view `whole` where detectors judge
+        faces.
         """
         found: dict[tuple[int, str], ItemScore] = {}
         jobs = self._jobs(items, variant, found)
@@ -155,7 +160,7 @@ class Scorer:
         """What is left to do; known scores go to `found`."""
         lacking: dict[tuple[Path, str | None, View, tuple[str, ...]], list[int]] = defaultdict(list)
         for place, (item, sha256) in enumerate(zip(items, self._hashes(items), strict=True)):
-            view: View = "face" if item.view == "face" else "scene"
+            view = self._view(item)
             specs = []
             for spec in self._specs:
                 known = None
@@ -168,6 +173,16 @@ class Scorer:
             for together in _apart(specs):
                 lacking[item.path, sha256, view, together].append(place)
         return [_Job(*key, tuple(places)) for key, places in lacking.items()]
+
+    def _view(self, item: Item) -> View:
+        if self._config.whole_image:
+            return "whole"
+        if item.view == "whole":
+            raise UsageError(
+                f"{item.path.name} is to be judged as a whole, by its view in the manifest",
+                "--whole-image judges all items so; leave such items out otherwise",
+            )
+        return "face" if item.view == "face" else "scene"
 
     def _run(self, jobs: Sequence[_Job], variant: Variant | None, bar: Bar) -> Iterator[tuple[_Job, str, ItemScore]]:
         """Scores as they are made. Where one of several detectors fails, each of them is asked again alone."""
@@ -231,6 +246,8 @@ def item_score(result: ScanResult, name: str, model_set: ModelSet) -> ItemScore:
     """One detector's part of a scan."""
     record = result.record
     is_clip = record.media is not None and record.media.kind == "video"
+    is_whole = record.input.view == "whole"
+    domain = model_set.domain_of(is_whole)
     for part in record.detectors:
         if part.name == name and not result.logs and (part.score is not None or part.error is not None):
             # A FILE.py judges the file as a whole.
@@ -242,19 +259,21 @@ def item_score(result: ScanResult, name: str, model_set: ModelSet) -> ItemScore:
     if not record.outcome.analysed:
         return ItemScore(record.outcome, is_clip=is_clip, message=record.message)
     if not result.logs:
-        return ItemScore(Outcome.NO_FACE, is_clip=is_clip, message=record.message or "no face was found")
+        outcome = Outcome.TOO_SMALL if is_whole else Outcome.NO_FACE
+        return ItemScore(outcome, is_clip=is_clip, message=record.message or "no face was found")
     scores = [log.score(name) for log in result.logs]
-    top = top_track(scores, model_set.domain, is_clip) or top_track(scores, model_set.domain, is_video=False)
-    if top is None:
-        return ItemScore(Outcome.TOO_SMALL, is_clip=is_clip, message="every face is smaller than the validated range")
-    judged = [log for log, score in zip(result.logs, scores, strict=True) if _is_large(score, model_set)]
+    found = weigh(scores, domain, is_clip) or weigh(scores, domain, is_video=False)
+    if found is None:
+        small = "the picture" if is_whole else "every face"
+        return ItemScore(Outcome.TOO_SMALL, is_clip=is_clip, message=f"{small} is smaller than the validated range")
+    judged = [log for log, score in zip(result.logs, scores, strict=True) if _is_large(score, domain)]
     return ItemScore(
         Outcome.SCORED,
-        score=_probability(top.logit),
+        score=_probability(found.logit),
         is_clip=is_clip,
-        track=top.id if is_clip else None,
+        track=found.track.id if is_clip else None,
         tracks=tuple(_track(log, name) for log in judged) if is_clip else (),
-        verdict=record.verdict.label if record.verdict and name == DEFAULT_DETECTOR else None,
+        verdict=record.verdict.label if record.verdict and name in FUSIONS else None,
         is_partial=record.media is not None and not record.media.is_complete,
     )
 
@@ -264,12 +283,13 @@ def shown_name(spec: str) -> str:
     return Path(spec).stem if spec.endswith(".py") else bank_name(spec)
 
 
-def threshold_of(spec: str, model_set: ModelSet) -> tuple[float, str]:
+def threshold_of(spec: str, model_set: ModelSet, whole: bool = False) -> tuple[float, str]:
     """Where a detector calls an input fake, and where that threshold comes from.
 
-    spec: as on the command line; a FILE.py ships no threshold, even where it is called as a built-in detector is.
+    spec: as on the command line; a FILE.py ships no threshold, even where it is called as a built-in detector is. whole:
+    pictures are judged as a whole, for which only the fusion has a threshold.
     """
-    point = model_set.operating_points.get(spec)
+    point = model_set.operating_points.get(spec) if not whole or spec in FUSIONS else None
     if point is None:
         return UNSHIPPED_THRESHOLD, "even odds: the detector ships no threshold"
     return point.threshold_fake, "shipped: `likely fake`, fixed on dev data"
@@ -277,19 +297,19 @@ def threshold_of(spec: str, model_set: ModelSet) -> tuple[float, str]:
 
 def _apart(specs: Sequence[str]) -> list[tuple[str, ...]]:
     """Detectors that are asked together: those of crops in one scan (the fusion first), each FILE.py alone."""
-    of_crops = sorted((spec for spec in specs if not spec.endswith(".py")), key=lambda spec: spec != DEFAULT_DETECTOR)
+    of_crops = sorted((spec for spec in specs if not spec.endswith(".py")), key=lambda spec: spec not in FUSIONS)
     return [*([tuple(of_crops)] if of_crops else []), *((spec,) for spec in specs if spec.endswith(".py"))]
 
 
-def _is_large(score: VerdictTrack, model_set: ModelSet) -> bool:
-    return track_outcome(score, model_set.domain) is Outcome.SCORED
+def _is_large(score: VerdictTrack, domain: Domain) -> bool:
+    return track_outcome(score, domain) is Outcome.SCORED
 
 
 def _track(log: TrackLog, name: str) -> TrackScore:
     frames = zip(log.samples, log.logits[name], strict=True)
     return TrackScore(
         log.id,
-        _probability(log.mean(name)),
+        _probability(log.logit(name)),
         tuple((sample.timestamp_s, _probability(logit)) for sample, logit in frames),
     )
 

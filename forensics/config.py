@@ -5,14 +5,14 @@ they are unchanged.
 """
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file, sha256_of_text
+from forensics.common.options_file import options_toml, resolve_options
+from forensics.detectors.engines.choice import EngineChoice, EngineName, Precision, recorded_engine, resolve_engine
 from forensics.detectors.peer_weights import split_name, with_weights
 
 Format = Literal["table", "json", "html", "csv"]
@@ -38,8 +38,10 @@ class ScanConfig(BaseModel):
         description="folder with model.json and its files, instead of the shipped weights; or FILE.h5, published weights "
         "of the --detector whose layers they are",
     )
-    view: Literal["scene", "face"] = _analysis(
-        "scene", "scene: look for faces; face: each picture is a face crop in the canonical frame already"
+    view: Literal["scene", "face", "whole"] = _analysis(
+        "scene",
+        "scene: look for faces; face: each picture is a face crop in the canonical frame already; whole: look for no face, "
+        "judge the picture as a whole for traces of synthesis",
     )
     sample_fps: float = _analysis(4.0, "frames per second of presentation time that are looked at", gt=0, le=240)
     max_frames: int = _analysis(240, "frames at most per clip, spread over all of it", ge=1, le=100_000)
@@ -51,6 +53,16 @@ class ScanConfig(BaseModel):
     face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
     device: Literal["auto", "cpu", "cuda", "mps"] = _analysis(
         "auto", "where networks run; auto takes a GPU if there is one"
+    )
+    engine: EngineName = _analysis(
+        "torch",
+        "what runs the networks: torch, which the thresholds were measured with; auto, openvino on a CPU if it is "
+        "installed; openvino or onnx, the same scores within 0.001; compile, torch.compile on a GPU",
+    )
+    precision: Precision = _analysis(
+        "auto",
+        "f32; bf16, faster on processors that have it, with scores that differ by up to 0.05; auto: f32 on a CPU, half "
+        "precision on a GPU",
     )
     threads: int = Field(0, description="CPU threads; 0: as many as there are cores", ge=0, le=1024)
     timeout: float = Field(
@@ -76,9 +88,18 @@ class ScanConfig(BaseModel):
             if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
                 value = getattr(self, name)
                 chosen[name] = list(value) if isinstance(value, tuple) else value
+        chosen["engine"] = self._recorded_engine()
         chosen["detector"] = [_detector_by_content(name) for name in self.detector]
         chosen["face_model"] = _by_content(self.face_model) if self.face_model else None
         return chosen
+
+    def _recorded_engine(self) -> str:
+        """What `engine` is on this machine, with its version: a record must say what scored."""
+        if self.engine != "auto":
+            return recorded_engine(EngineChoice(self.engine))
+        from forensics.detectors.devices import resolve_device
+
+        return recorded_engine(resolve_engine(self.engine, self.precision, resolve_device(self.device).type))
 
     def with_files_attached(self) -> Self:
         """Where `weights` is a file, the same with that file attached to its detector and the shipped set of weights.
@@ -91,28 +112,12 @@ class ScanConfig(BaseModel):
 
     def to_toml(self) -> str:
         """The configuration as a file that `--config` reads; options without a value are comments."""
-        lines = []
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            lines.append(f"# {field.description}")
-            lines.append(f"# {name} =" if value is None else f"{name} = {_toml_value(value)}")
-        return "\n".join(lines) + "\n"
+        return options_toml(self)
 
 
 def resolve_config(file: Path | None, given: dict[str, Any]) -> ScanConfig:
     """Defaults, overridden by the file, overridden by what was given on the command line. Raises UsageError."""
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:  # unreadable, no TOML, or nested without end
-            raise UsageError(f"configuration {file}: {error}", "`forensics config` prints one to start from") from error
-    try:
-        return ScanConfig.model_validate({**values, **given})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise UsageError(f"option '{name}': {first['msg']}", "`forensics config` prints all options") from error
+    return resolve_options(ScanConfig, file, given, "configuration", "`forensics config` prints all options")
 
 
 def options_hash(options: dict[str, Any]) -> str:
@@ -131,14 +136,3 @@ def _detector_by_content(name: str) -> str:
 def _by_content(file: Path) -> str:
     """Name and hash of a file that the user brought: another content is another option."""
     return f"{file.name}@{sha256_of_file(file)[:16]}" if file.is_file() else file.name
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(part) for part in value) + "]"
-    if isinstance(value, int | float):
-        return str(value)
-    # TOML wants characters as they are, where JSON may escape them in pairs, and the delete character escaped.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,12 +1,13 @@
 """What the pipeline found -> the record. Only assembles: nothing is measured or decided here."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from forensics.common.aggregation import MEAN, Aggregation, sample_weights
 from forensics.common.errors import MediaError
 from forensics.common.files import sha256_of_file
 from forensics.common.outcomes import Outcome
@@ -14,9 +15,10 @@ from forensics.common.text import printable
 from forensics.config import Options, ScanConfig, options_hash
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import DESCRIPTION, Domain, ModelSet
-from forensics.detectors.protocol import Crop, sigmoid
+from forensics.detectors.protocol import Crop, Subject, sigmoid
 from forensics.environment import describe_environment
 from forensics.faces.tracking import Observation
+from forensics.features.tiles import MIN_PICTURE_PX
 from forensics.media.reader import MediaStream
 from forensics.media.sniff import extension_fits
 from forensics.report.pictures import pixels_sha256
@@ -38,26 +40,44 @@ CROPS_KEPT_PER_TRACK = 4
 DIGITS = 6
 
 
+@dataclass(frozen=True, eq=False)
+class KeptSample:
+    """A suspicious sample whose pixels outlive its frame: a face, or a picture's tiles, the one that weighs most first."""
+
+    logit: float  # of the primary opinion: the mean over the subjects
+    timestamp_s: float
+    subjects: tuple[Subject, ...]
+
+    @property
+    def shown(self) -> Crop:
+        """What the report shows of it."""
+        return self.subjects[0].crop
+
+
 @dataclass(eq=False)
 class TrackLog:
-    """One face track as it grows; `kept` holds its most suspicious crops as (primary logit, timestamp_s, crop)."""
+    """One face track as it grows, or a picture that is judged as a whole; `kept` holds its most suspicious samples.
+
+    aggregations: per opinion, what makes one logit of those of its samples; their mean for any other.
+    """
 
     id: int
+    aggregations: Mapping[str, Aggregation] = field(default_factory=dict)
     samples: list[SamplePart] = field(default_factory=list)
     logits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     sharpness: list[float] = field(default_factory=list)
-    kept: list[tuple[float, float, Crop]] = field(default_factory=list)
+    kept: list[KeptSample] = field(default_factory=list)
 
     def add(
         self,
         timestamp_s: float,
         observation: Observation,
-        crop: Crop,
+        crop_px: int,
         logits: dict[str, float],
         sharpness: float,
-        primary: str,
+        kept: KeptSample,
     ) -> None:
-        """Note one scored observation."""
+        """Note one scored observation; of `kept` only those with the greatest logits stay."""
         for name, value in logits.items():
             self.logits[name].append(value)
         self.sharpness.append(sharpness)
@@ -68,16 +88,20 @@ class TrackLog:
                 box=(left, top, right, bottom),
                 confidence=round(observation.face.confidence, 4),
                 found_by=observation.found_by,
-                crop_px=crop.shape[0],
+                crop_px=crop_px,
                 scores={name: probability_of(value) for name, value in logits.items()},
             )
         )
-        self.kept.append((logits[primary], timestamp_s, crop))
-        self.kept = sorted(self.kept, key=lambda kept: (-kept[0], kept[1]))[:CROPS_KEPT_PER_TRACK]
+        self.kept.append(kept)
+        self.kept = sorted(self.kept, key=lambda one: (-one.logit, one.timestamp_s))[:CROPS_KEPT_PER_TRACK]
 
     def mean(self, name: str) -> float:
         """Mean logit of an opinion."""
         return float(np.mean(self.logits[name]))
+
+    def logit(self, name: str) -> float:
+        """Logit of the track, of an opinion."""
+        return self._aggregation(name).of_samples(self.logits[name], self._weights(name))
 
     def score(self, name: str, reencoded: float | None = None, stable: float | None = None) -> TrackScore:
         """What the verdict needs of this track."""
@@ -89,7 +113,17 @@ class TrackLog:
             sharpness=float(np.median(self.sharpness)),
             reencoded_logit=reencoded,
             stable_logit=stable,
+            weights=self._weights(name),
+            aggregation=self._aggregation(name),
         )
+
+    def _aggregation(self, name: str) -> Aggregation:
+        return self.aggregations.get(name, MEAN)
+
+    def _weights(self, name: str) -> tuple[float, ...]:
+        if self._aggregation(name).method != "weighted_mean":
+            return ()
+        return tuple(sample_weights([sample.crop_px for sample in self.samples], self.sharpness).tolist())
 
 
 @dataclass(eq=False)
@@ -122,7 +156,7 @@ def make_record(
 
     options: the configuration's `analysis_options`, resolved once for all files.
     """
-    outcome, message, hint = _outcome(found, bank)
+    outcome, message, hint = _outcome(found, bank, is_whole=config.view == "whole")
     failed = not outcome.analysed
     return Record(
         input=_input(found, config),
@@ -182,10 +216,13 @@ def model_part(model_set: ModelSet, description_sha256: str, other_files: dict[s
     )
 
 
-def moment_part(track: int, logit: float, timestamp_s: float, crop: Crop) -> MomentPart:
+def moment_part(track: int, kept: KeptSample) -> MomentPart:
     """A sample that the report shows."""
     return MomentPart(
-        track=track, timestamp_s=timestamp_s, probability=probability_of(logit), crop_sha256=pixels_sha256(crop)
+        track=track,
+        timestamp_s=kept.timestamp_s,
+        probability=probability_of(kept.logit),
+        crop_sha256=pixels_sha256(kept.shown),
     )
 
 
@@ -202,7 +239,7 @@ def probability_of(logit: float) -> float:
     return round(float(sigmoid(np.array(logit))), DIGITS)
 
 
-def _outcome(found: Findings, bank: DetectorBank) -> tuple[Outcome, str, str]:
+def _outcome(found: Findings, bank: DetectorBank, is_whole: bool) -> tuple[Outcome, str, str]:
     """Outcome, and message and hint where there is no score."""
     if found.error is not None:
         return found.error.outcome, found.error.message, found.error.hint
@@ -212,15 +249,24 @@ def _outcome(found: Findings, bank: DetectorBank) -> tuple[Outcome, str, str]:
         errors = "; ".join(part.error or "" for part in found.whole_file)
         return Outcome.DETECTOR_ERROR, errors, "see what the detector itself printed"
     if not found.tracks:
-        is_still = found.media is not None and found.media.kind == "image"
-        return (
-            Outcome.NO_FACE,
-            "no face was found",
-            "a picture that is a face crop already: --view face" if is_still else "",
-        )
+        return _nothing_found(found.media, bank.judges_pictures, is_whole)
     if found.decision is not None and found.decision.outcome is Outcome.TOO_SMALL:
         return Outcome.TOO_SMALL, found.decision.reasons[0], "use a version of higher resolution"
     return Outcome.SCORED, "", ""
+
+
+def _nothing_found(media: MediaPart | None, judges_pictures: bool, is_whole: bool) -> tuple[Outcome, str, str]:
+    """Outcome, message and hint of an input in which there was nothing to judge."""
+    if is_whole:
+        size = f"{media.width} x {media.height} pixels, " if media else ""
+        message = f"the picture is too small to be judged ({size}from {MIN_PICTURE_PX} on a side)"
+        return Outcome.TOO_SMALL, message, "use a version of higher resolution"
+    hints = []
+    if media is not None and media.kind == "image":
+        hints.append("a picture that is a face crop already: --view face")
+    if judges_pictures:
+        hints.append("traces of synthesis without a face: --whole-image")
+    return Outcome.NO_FACE, "no face was found", "; ".join(hints)
 
 
 def _verdict(found: Findings, bank: DetectorBank, prior: float) -> VerdictPart:
@@ -237,6 +283,7 @@ def _verdict(found: Findings, bank: DetectorBank, prior: float) -> VerdictPart:
         reasons=[*decision.reasons, *_damage(found.media)],
         top_track=decision.top_track,
         key_moment_s=decision.key_moment_s,
+        lowered_by=_rounded(decision.lowered_by),
         operating_point=bank.operating_point,
     )
 
@@ -257,7 +304,7 @@ def _opinions(found: Findings, bank: DetectorBank) -> list[DetectorPart]:
     tracks: Sequence[TrackLog] = [top] if top else list(found.tracks.values())
     parts = []
     for opinion in bank.opinions:
-        score = max((track.mean(opinion.name) for track in tracks), default=None)
+        score = max((track.logit(opinion.name) for track in tracks), default=None)
         parts.append(
             DetectorPart(
                 name=opinion.name,
@@ -271,7 +318,7 @@ def _opinions(found: Findings, bank: DetectorBank) -> list[DetectorPart]:
 
 
 def _track(log: TrackLog, primary: str | None, domain: Domain) -> TrackPart:
-    means = {name: probability_of(log.mean(name)) for name in log.logits}
+    means = {name: probability_of(log.logit(name)) for name in log.logits}
     score = log.score(primary or next(iter(log.logits)))
     return TrackPart(
         id=log.id,

@@ -2,6 +2,8 @@
 
     hash -> decode in a child process -> follow faces -> crop -> score -> tracks -> verdict -> moments -> record
 
+A picture that is judged as a whole (view `whole`) takes the same way with tiles in place of faces.
+
 Reads top to bottom. Nothing here opens media, detects, scores or decides by itself: each line calls the room that does.
 """
 
@@ -18,26 +20,30 @@ from typing import Self
 import numpy as np
 import torch
 
+from forensics.common.aggregation import Aggregation
 from forensics.common.errors import DetectorError, MediaError, UsageError
 from forensics.common.files import sha256_of_file
 from forensics.common.prefetch import prefetch
 from forensics.config import ScanConfig, options_hash
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.devices import resolve_device
+from forensics.detectors.engines.choice import resolve_engine
 from forensics.detectors.model_set import DESCRIPTION, load_model_set
 from forensics.detectors.peer_weights import file_hashes
-from forensics.detectors.protocol import Crop
+from forensics.detectors.protocol import Subject
 from forensics.detectors.script import ScriptDetector
-from forensics.faces.canonical import crop_face, middle_square
+from forensics.faces.canonical import crop_face, crop_surroundings, middle_square, reduce_surroundings
 from forensics.faces.still import detect_in_stills
 from forensics.faces.tracking import FrameFaces, Observation, Tracker, follow_faces
 from forensics.faces.types import Face, FaceDetector
 from forensics.features.sharpness import sharpness
+from forensics.features.tiles import MIN_PICTURE_PX, spread_tiles
 from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sample, Sampling
 from forensics.perturb import jpeg
 from forensics.recording import (
     Findings,
+    KeptSample,
     TrackLog,
     hash_or_none,
     make_record,
@@ -47,7 +53,7 @@ from forensics.recording import (
 )
 from forensics.report.pictures import MomentPicture
 from forensics.report.record import ClockPart, DetectorPart, Record
-from forensics.verdict import Decision, decide, top_track
+from forensics.verdict import FACES, PICTURES, Decision, decide, top_track
 
 PREFETCH_BYTES = 48 << 20
 SCORE_BATCH = 16
@@ -62,8 +68,9 @@ STABILITY_JPEG_QUALITY = 70
 class ScanResult:
     """The record of one input, and what is not part of its JSON.
 
-    pictures: what the page shows. top_logits: mean calibrated logit per opinion of the track with the highest primary
-    one, unrounded (empty without a track); calibration and benches read these. logs: every track with its unrounded logits.
+    pictures: what the page shows. top_logits: calibrated logit per opinion of the track with the highest primary
+    one, unrounded, whatever the number of tracks (empty without a track); calibration reads these. logs: every track with
+    its unrounded logits.
     breakdown: what ended decoding early, where the record rests on what came before.
     """
 
@@ -75,13 +82,17 @@ class ScanResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _FoundFace:
-    """A face on its way to the detectors."""
+class _Found:
+    """A face on its way to the detectors; or a picture as a whole, by its tiles.
+
+    crop_px: side of the face's crop, the shorter side of a picture.
+    """
 
     track: int
     timestamp_s: float
     observation: Observation
-    crop: Crop
+    crop_px: int
+    subjects: tuple[Subject, ...]
 
 
 class Scanner:
@@ -99,7 +110,10 @@ class Scanner:
         try:
             self.model_set, self._folder = load_model_set(config.weights)
             names = [name for name in config.detector if not name.endswith(".py")]
-            self.bank = DetectorBank(names, self.model_set, self._folder, self.device)
+            self.is_whole = config.view == "whole"
+            engine = resolve_engine(config.engine, config.precision, self.device.type)
+            self.bank = DetectorBank(names, self.model_set, self._folder, self.device, self.is_whole, engine)
+            self.domain = self.model_set.domain_of(self.is_whole)
             self.faces = _load_face_detector(config, self.device) if names and config.view == "scene" else None
             # What decides a record beside the file, and with it the keys under which it may be reused.
             self.options = config.analysis_options()
@@ -148,6 +162,7 @@ class _Run:
         self._scanner, self._config, self._bank, self._found = scanner, scanner.config, scanner.bank, found
         self._started, self._t0 = datetime.now(UTC), time.monotonic()
         self._stages: dict[str, float] = defaultdict(float)
+        self._aggregations: dict[str, Aggregation] = {}
         # What ranks crops and tracks while no verdict is there yet.
         self._first = self._bank.primary or next((opinion.name for opinion in self._bank.opinions), "")
 
@@ -166,7 +181,7 @@ class _Run:
         scanner = self._scanner
         hashes = scanner.weights_sha256, scanner.peer_sha256
         model = model_part(scanner.model_set, *hashes) if self._bank.opinions else None
-        domain, device = scanner.model_set.domain, str(scanner.device)
+        domain, device = scanner.domain, str(scanner.device)
         record = make_record(found, self._config, scanner.options, self._bank, model, domain, device, self._clock())
         logs = tuple(log for _, log in sorted(found.tracks.items()))
         return ScanResult(record, pictures, self._top_logits(), logs, found.breakdown)
@@ -179,15 +194,16 @@ class _Run:
         """
         sampling = Sampling(self._config.sample_fps, self._config.max_frames)
         with self._scanner.reader.open(self._found.path, sampling) as stream:
+            self._aggregations = self._bank.aggregations(is_clip=stream.info.kind == "video")
             samples = prefetch(stream, PREFETCH_BYTES // max(1, stream.info.width * stream.info.height * 3))
-            pending: list[_FoundFace] = []
+            pending: list[_Found] = []
             analysed = 0
             try:
                 for faces in self._timed("decode and faces", self._faces(samples, stream.info.kind == "image")):
                     analysed += 1
                     on_sample(1)
                     pending += faces
-                    if len(pending) >= SCORE_BATCH:
+                    if sum(len(found.subjects) for found in pending) >= SCORE_BATCH:
                         self._score(pending)
                         pending = []
             except MediaError as error:
@@ -198,12 +214,12 @@ class _Run:
             reason = self._found.breakdown.message if self._found.breakdown else ""
             self._found.media = media_part(stream, self._found.path, analysed, reason)
 
-    def _faces(self, samples: Iterator[Sample], is_still: bool) -> Iterator[list[_FoundFace]]:
-        """The faces of each sample, with their tracks and crops."""
+    def _faces(self, samples: Iterator[Sample], is_still: bool) -> Iterator[list[_Found]]:
+        """The faces of each sample, with their tracks and crops; or each sample as one face, or as a whole."""
         detector = self._scanner.faces
         if detector is None:
             for sample in samples:
-                yield [_FoundFace(1, sample.timestamp_s, _given(sample), middle_square(sample.pixels))]
+                yield _as_whole(sample) if self._scanner.is_whole else [_as_face(sample)]
             return
         tracker = Tracker()
         for frame in _still_faces(samples, detector) if is_still else follow_faces(samples, detector):
@@ -211,22 +227,31 @@ class _Run:
             for track, observation in zip(tracker.update(frame), frame.observations, strict=True):
                 try:
                     crop = crop_face(frame.sample.pixels, observation.face.landmarks)
+                    surroundings = crop_surroundings(frame.sample.pixels, observation.face.landmarks)
                 except ValueError:  # mostly outside the frame, or a handful of pixels: not a face to score
                     continue
-                faces.append(_FoundFace(track, frame.sample.timestamp_s, observation, crop))
+                subjects = (Subject(crop, surroundings),)
+                faces.append(_Found(track, frame.sample.timestamp_s, observation, crop.shape[0], subjects))
             yield faces
 
-    def _score(self, faces: Sequence[_FoundFace]) -> None:
-        if not faces:
+    def _score(self, pending: Sequence[_Found]) -> None:
+        """Score what was found; what has several subjects has the mean of their logits."""
+        if not pending:
             return
         with self._stage("detectors"):
-            logits = self._bank.calibrated_logits([face.crop for face in faces])
+            logits = self._bank.calibrated_logits([subject for found in pending for subject in found.subjects])
         tracks = self._found.tracks
-        for position, face in enumerate(faces):
-            own = {name: float(values[position]) for name, values in logits.items()}
-            log = tracks.setdefault(face.track, TrackLog(face.track))
-            log.add(face.timestamp_s, face.observation, face.crop, own, sharpness(face.crop), self._first)
-        for log in sorted(tracks.values(), key=lambda log: -log.mean(self._first))[TRACKS_WITH_CROPS:]:
+        end = 0
+        for found in pending:
+            start, end = end, end + len(found.subjects)
+            # Calibrations are linear in logits: the mean of fused logits is the fusion of mean logits.
+            means = {name: float(values[start:end].mean()) for name, values in logits.items()}
+            order = np.argsort(-logits[self._first][start:end], kind="stable")
+            kept = KeptSample(means[self._first], found.timestamp_s, tuple(found.subjects[i] for i in order))
+            sharp = float(np.median([sharpness(subject.crop) for subject in found.subjects]))
+            log = tracks.setdefault(found.track, TrackLog(found.track, self._aggregations))
+            log.add(found.timestamp_s, found.observation, found.crop_px, means, sharp, kept)
+        for log in sorted(tracks.values(), key=lambda log: -log.logit(self._first))[TRACKS_WITH_CROPS:]:
             log.kept = []
 
     def _decide(self) -> Decision | None:
@@ -234,15 +259,22 @@ class _Run:
         primary, point = self._bank.primary, self._bank.operating_point
         if primary is None or point is None:
             return None
-        domain, tracks = self._scanner.model_set.domain, self._found.tracks
+        domain, tracks = self._scanner.domain, self._found.tracks
         is_video = self._found.media is not None and self._found.media.kind == "video"
         scores = {log.id: log.score(primary) for log in tracks.values()}
         top = top_track(list(scores.values()), domain, is_video)
         if self._config.stability and top is not None and (kept := tracks[top.id].kept):
-            again = self._bank.calibrated_logits([jpeg(crop, STABILITY_JPEG_QUALITY) for _, _, crop in kept])[primary]
-            before = float(np.mean([logit for logit, _, _ in kept]))
-            scores[top.id] = tracks[top.id].score(primary, float(np.mean(again)), before)
-        return decide(list(scores.values()), is_video, domain, point, self._config.prior)
+            before = float(np.mean([sample.logit for sample in kept]))
+            scores[top.id] = tracks[top.id].score(primary, self._reencoded_logit(kept, primary), before)
+        wording = PICTURES if self._scanner.is_whole else FACES
+        return decide(list(scores.values()), is_video, domain, point, self._config.prior, wording)
+
+    def _reencoded_logit(self, kept: Sequence[KeptSample], name: str) -> float:
+        """Mean logit of kept samples after mild compression of all that detectors see of them."""
+        again = [_reencoded(subject) for sample in kept for subject in sample.subjects]
+        ends = np.cumsum([len(sample.subjects) for sample in kept])
+        per_sample = np.split(self._bank.calibrated_logits(again)[name], ends[:-1])
+        return float(np.mean([logits.mean() for logits in per_sample]))
 
     def _show_moments(self, explain: bool) -> list[MomentPicture]:
         """Note the most suspicious samples: of the top track first, then the best of each other track.
@@ -251,16 +283,16 @@ class _Run:
         """
         decision, tracks = self._found.decision, self._found.tracks
         top = tracks.get(decision.top_track or 0) if decision else None
-        chosen = [(top.id, *kept) for kept in top.kept] if top else []
-        others = [(log.id, *log.kept[0]) for log in tracks.values() if log.kept and log is not top]
-        chosen = (chosen + sorted(others, key=lambda entry: -entry[1]))[:MOMENTS_SHOWN]
+        chosen = [(top.id, kept) for kept in top.kept] if top else []
+        others = [(log.id, log.kept[0]) for log in tracks.values() if log.kept and log is not top]
+        chosen = (chosen + sorted(others, key=lambda entry: -entry[1].logit))[:MOMENTS_SHOWN]
         self._found.moments = [moment_part(*entry) for entry in chosen]
         if not explain:
             return []
-        heatmaps = self._bank.explain([crop for *_, crop in chosen])
+        heatmaps = self._bank.explain([kept.subjects[0] for _, kept in chosen])
         return [
-            MomentPicture(track, timestamp_s, crop, heatmap)
-            for (track, _, timestamp_s, crop), heatmap in zip(chosen, heatmaps, strict=True)
+            MomentPicture(track, kept.timestamp_s, kept.shown, heatmap)
+            for (track, kept), heatmap in zip(chosen, heatmaps, strict=True)
         ]
 
     def _ask(self, script: ScriptDetector) -> DetectorPart:
@@ -284,8 +316,8 @@ class _Run:
         tracks = self._found.tracks.values()
         if not tracks or self._found.error is not None:
             return {}
-        top = max(tracks, key=lambda log: log.mean(self._first))
-        return {name: top.mean(name) for name in top.logits}
+        top = max(tracks, key=lambda log: log.logit(self._first))
+        return {name: top.logit(name) for name in top.logits}
 
     def _clock(self) -> ClockPart:
         return ClockPart(
@@ -303,7 +335,7 @@ class _Run:
         finally:
             self._stages[name] += time.monotonic() - started
 
-    def _timed(self, name: str, items: Iterator[list[_FoundFace]]) -> Iterator[list[_FoundFace]]:
+    def _timed(self, name: str, items: Iterator[list[_Found]]) -> Iterator[list[_Found]]:
         while True:
             with self._stage(name):
                 item = next(items, None)
@@ -319,8 +351,29 @@ def _still_faces(samples: Iterator[Sample], detector: FaceDetector) -> Iterator[
         yield FrameFaces(sample, sure, is_after_cut=False)
 
 
+def _as_face(sample: Sample) -> _Found:
+    """A picture that is a face crop already: its surroundings are itself."""
+    crop = middle_square(sample.pixels)
+    return _Found(1, sample.timestamp_s, _given(sample), crop.shape[0], (Subject(crop, reduce_surroundings(crop)),))
+
+
+def _as_whole(sample: Sample) -> list[_Found]:
+    """A picture that is judged by its tiles; nothing where it is too small."""
+    shorter_px = min(sample.pixels.shape[:2])
+    if shorter_px < MIN_PICTURE_PX:
+        return []
+    tiles = tuple(Subject.of_crop(tile) for tile in spread_tiles(sample.pixels))
+    return [_Found(1, sample.timestamp_s, _given(sample), shorter_px, tiles)]
+
+
+def _reencoded(subject: Subject) -> Subject:
+    crop = jpeg(subject.crop, STABILITY_JPEG_QUALITY)
+    is_one = subject.surroundings is subject.crop
+    return Subject(crop, crop if is_one else jpeg(subject.surroundings, STABILITY_JPEG_QUALITY))
+
+
 def _given(sample: Sample) -> Observation:
-    """A picture that is a face crop already."""
+    """The picture itself, where no face is looked for."""
     height, width = sample.pixels.shape[:2]
     box = np.array([0, 0, width, height], np.float32)
     return Observation(Face(box, np.zeros((5, 2), np.float32), 1.0), "given")

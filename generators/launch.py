@@ -11,13 +11,17 @@ from generators.loop import StoppedBySignal
 
 
 @contextmanager
-def stopped_with(folder: Path) -> Iterator[None]:
-    """Turn a stop by signal into the command line's own, once the step is saved."""
+def stopped_with(folder: Path, again: str = "") -> Iterator[None]:
+    """Turn a stop by signal into the command line's own, once the step is saved.
+
+    again: what goes on from there, where it is not `resume`.
+    """
     try:
         yield
     except StoppedBySignal as error:
         if is_first_process():
-            click.echo(f"saved; `forensics generate resume {folder}` goes on from there", err=True)
+            command = again or f"`forensics generate resume {folder}`"
+            click.echo(f"saved; {command} goes on from there", err=True)
         raise click.exceptions.Abort from error
 
 

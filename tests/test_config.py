@@ -74,7 +74,7 @@ configs = st.fixed_dictionaries(
         "max_frames": st.integers(1, 100_000),
         "prior": st.floats(1e-12, 1 - 1e-12),
         "timeout": st.floats(1e-6, 1e18),
-        "view": st.sampled_from(["scene", "face"]),
+        "view": st.sampled_from(["scene", "face", "whole"]),
         "format": st.lists(st.sampled_from(["table", "json", "html", "csv"]), max_size=3).map(tuple),
         "resume": st.booleans(),
         "quiet": st.booleans(),
@@ -169,10 +169,11 @@ OTHER = {
     "face_detector": "yunet",
     "face_model": Path("m.onnx"), "device": "cpu", "weights": Path("w"), "threads": 3, "timeout": 9.0,
     "max_pixels": 1000, "max_memory_gb": 0.5, "output": Path("o"), "format": ("json",), "resume": False, "force": True,
-    "overwrite": True, "fail_on": "fake", "verbose": True, "quiet": True,
+    "overwrite": True, "fail_on": "fake", "verbose": True, "quiet": True, "engine": "onnx", "precision": "f32",
 }  # fmt: skip
 ANALYSIS = {
     "detector", "view", "sample_fps", "max_frames", "prior", "stability", "face_detector", "face_model", "device",
+    "engine", "precision",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from forensics.detectors.model_set import Domain
 from forensics.verdict import (
     MAX_LIKELIHOOD_RATIO,
     MIN_VIDEO_SAMPLES,
+    PICTURES,
     Decision,
     TrackScore,
     decide,
@@ -173,3 +174,23 @@ def test_the_key_moment_is_the_most_suspicious_sample_of_the_top_track():
     top = track(0.5, 2, logits=(1.0, 2.0, 3.5, 2.0), timestamps_s=(0.1, 0.5, 7.25, 9.0))
     found = verdict(other, top)
     assert (found.top_track, found.key_moment_s) == (2, 7.25)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "outcome"),
+    [
+        ((), Outcome.TOO_SMALL),
+        ((track(0.9, median_crop_px=40.0),), Outcome.TOO_SMALL),
+        ((track(0.9, n=2),), Outcome.SCORED),
+        ((track(0.5),), Outcome.SCORED),
+        ((track(0.9, sharpness=1.0),), Outcome.SCORED),
+    ],
+)
+def test_no_reason_speaks_of_faces_where_a_picture_was_judged(tracks, outcome):
+    found = decide(tracks, True, DOMAIN, POINT, 0.5, PICTURES)
+    assert (found.label, found.outcome) == ("inconclusive", outcome)
+    assert found.reasons
+    assert not any("face" in reason for reason in found.reasons)
+    of_faces = decide(tracks, True, DOMAIN, POINT, 0.5)
+    assert any("face" in reason for reason in of_faces.reasons)
+    assert (found.label, found.probability) == (of_faces.label, of_faces.probability)

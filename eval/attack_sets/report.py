@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from eval.attack_sets.results import AttackResults, CellPart, Figure
-from eval.report.markdown import bullets, facts_of, markdown_section, markdown_text
+from eval.report.markdown import bullets, facts_of, markdown_section
 from eval.report.tables import ABSENT, FEW_CLUSTERS, Cell, Row, Table
+from forensics.report.markdown import markdown_text
 
 CLEAN = "not attacked"
 ReadFigure = Callable[[CellPart], Figure]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.attack_sets.results import Figure, ThreatModel
-from forensics.common.metrics import Estimate, auc_with_interval, drawn_multiplicities, share_with_interval
+from forensics.common.metrics import Estimate, auc_with_interval, clustered_share
 
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 Bools = NDArray[np.bool_]
@@ -88,27 +88,6 @@ def cell_figures(seen: Seen, judging: Judging) -> dict[str, Figure | int]:
         "inconclusive_clean": share(seen.unsure_clean, has_verdict),
         "inconclusive_attacked": share(seen.unsure_attacked, has_verdict),
     }
-
-
-def clustered_share(
-    hits: NDArray[np.bool_] | NDArray[np.float64], clusters: NDArray[np.int64], draws: int, seed: int
-) -> Estimate:
-    """A share of rows with a percentile bootstrap over clusters; NaN without rows.
-
-    A share that every draw gives alike, as 0 and 1 are, has Wilson's interval, on as many trials as there are clusters.
-    """
-    if len(hits) == 0:
-        return UNDEFINED
-    _, codes = np.unique(clusters, return_inverse=True)
-    n = int(codes.max()) + 1
-    hit, size = np.bincount(codes, hits.astype(np.float64), n), np.bincount(codes, minlength=n).astype(np.float64)
-    values = [block @ hit / (block @ size) for block in drawn_multiplicities(n, draws, seed, len(hits))]
-    low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
-    value = float(hit.sum() / size.sum())
-    if low < high and n > 1:
-        return Estimate(value, float(low), float(high))
-    wilson = share_with_interval(round(value * n), n)
-    return Estimate(value, min(wilson.low, value), max(wilson.high, value))
 
 
 def threat_model(target: str, target_parts: frozenset[str], victim: str, members: frozenset[str]) -> ThreatModel:

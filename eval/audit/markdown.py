@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from eval.audit.report import is_untested, untested_reason
 from eval.audit.schema import AuditReport, Example, LeakageFinding, ShortcutResult, StrongestFeature
-from eval.report.markdown import markdown_text
+from forensics.report.markdown import markdown_text
 
 SHORTCUT_HEADER = ("data set", "shortcut by", "real + fake", "AUC [95 %]", "verdict", "most telling, or why not tested")
 EXAMPLES_SHOWN = 5

@@ -8,10 +8,12 @@ COMMANDS = {
     "run": ("eval.cli.run", "Score a labelled data set with detectors and measure them."),
     "robustness": ("eval.cli.robustness", "Measure detectors under compression, resizing, blur, noise and more."),
     "attack": ("eval.cli.attack", "Make adversarial pictures against a detector and measure all with them."),
+    "explain": ("eval.cli.explain", "Score heatmaps with the known masks of fakes."),
     "testset": ("eval.cli.testset", "Build a balanced, labelled, hashed test set."),
     "audit": ("eval.cli.audit", "Look for leakage between splits and for shortcuts to the label."),
     "compare": ("eval.cli.compare", "Compare results: paired differences with p-values."),
     "import": ("eval.cli.import_scores", "Make results from the scores of any other tool."),
+    "card": ("eval.cli.card", "Write a model card from the files that these commands made."),
     "schema": ("eval.cli.schema", "Print the JSON Schema of results.json."),
 }
 

@@ -47,7 +47,7 @@ picture could be attacked.
 @click.command("attack", epilog=EPILOG)
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder for the sets and the report.")
-@options_of(AttackConfig, skip=("sample_fps", "max_frames"))
+@options_of(AttackConfig, skip=("sample_fps", "max_frames", "whole_image"))
 def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     """Make adversarial pictures against a detector and measure all with them.
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from eval.report.markdown import bullets, markdown_section, markdown_text
+from eval.report.markdown import bullets, markdown_section
 from eval.report.tables import UNDEFINED, Cell, Notes, Row, Table
 from eval.results import Part
+from forensics.report.markdown import markdown_text
 
 SCHEMA_VERSION = "1.0"
 PairedBy = Literal["sha256", "path"]

@@ -4,7 +4,6 @@ Per family first, then pooled. Tables are GitHub's flavour (GitHub Flavored Mark
 from data: whatever they hold, they stay text (no markup, link, mention, formula or HTML), on one line.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
 from eval.report.coverage import (
@@ -24,15 +23,8 @@ from eval.report.figures import (
 )
 from eval.report.tables import Cell, Row, Table
 from eval.results import Results
-from forensics.report.html import reveal_hidden
+from forensics.report.markdown import markdown_text
 
-# Characters that begin markup wherever they stand, and those of a bare address, of which GitHub makes a link; an
-# underscore between letters begins nothing.
-MARKUP = re.compile(r"[\\`*\[\]<>|~$&]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-# What would begin a heading or a list where a block begins with it.
-BLOCK_START = re.compile(r"^( {0,3}\d{0,9})([-+#.)])(?=#*\s)")
-# GitHub looks for people and issues in what is left after that, so something must stand between.
-MENTION = re.compile(r"@(?=\w)|#(?=\d)")
 INTERVALS = "Figures in brackets are 95 % intervals: percentiles of {draws:,} bootstrap draws of {clusters}."
 
 
@@ -67,12 +59,6 @@ def render_markdown(results: Results) -> str:
         "intervals that overlap do not show that there is none.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def markdown_text(text: str) -> str:
-    """Foreign text on one line, with nothing in it that Markdown, GitHub's included, would take for markup."""
-    escaped = BLOCK_START.sub(r"\1\\\2", MARKUP.sub(r"\\\g<0>", reveal_hidden(text)))
-    return MENTION.sub(r"\g<0><!-- -->", escaped)
 
 
 def markdown_section(table: Table, level: int) -> list[str]:

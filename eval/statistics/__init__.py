@@ -6,7 +6,6 @@ and is the caller's to count. What is undefined, such as the AUC of one class, i
 """
 
 from eval.statistics.bootstrap import DRAWS, bootstrap_metrics, bootstrap_values
-from eval.statistics.clusters import clusters_of
 from eval.statistics.curves import (
     Curve,
     Reliability,
@@ -36,9 +35,12 @@ from eval.statistics.pairs import (
     holm,
     paired_bootstrap_difference,
 )
+from eval.statistics.selective import COVERAGES, RiskCoverage, risk_coverage
+from forensics.common.clusters import clusters_of
 from forensics.common.metrics import Estimate as Interval
 
 __all__ = [
+    "COVERAGES",
     "DRAWS",
     "METRICS",
     "Curve",
@@ -47,6 +49,7 @@ __all__ = [
     "PairedDifference",
     "Rates",
     "Reliability",
+    "RiskCoverage",
     "auc",
     "average_precision",
     "bootstrap_metrics",
@@ -65,6 +68,7 @@ __all__ = [
     "paired_bootstrap_difference",
     "rates_at",
     "reliability_bins",
+    "risk_coverage",
     "roc_curve",
     "tpr_at_fpr",
 ]

@@ -5,8 +5,8 @@ what a build knows. What it cannot know says so: people fill that in. No clock: 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from eval.report.markdown import markdown_text
 from eval.testsets.record import CLASSES, MANIFEST_FILE, RECORD_FILE, CountPart, SetRecord
+from forensics.report.markdown import markdown_text
 
 UNKNOWN = "Unknown: see the sources."
 SPLIT_USE = {

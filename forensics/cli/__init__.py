@@ -17,7 +17,12 @@ COMMANDS = {
     "scan": ("forensics.cli.scan", "Scan pictures and videos for deepfaked faces."),
     "bench": ("eval.cli", "Measure detectors: benchmarks, robustness, attacks, test sets, audits."),
     "train": ("forensics.cli.train", "Train the detectors on manifests of labelled pictures."),
+    "calibrate-clips": (
+        "forensics.cli.calibrate_clips",
+        "Choose on labelled clips how a clip's faces become one score.",
+    ),
     "generate": ("generators.cli", "Make fakes: train generators, sample them, measure their quality."),
+    "export": ("forensics.cli.export", "Write the detectors' networks as ONNX, for use without this package."),
     "doctor": ("forensics.cli.doctor", "Check this installation: versions, devices, weights, a self-test."),
     "config": ("forensics.cli.config", "Print the resolved configuration of a scan as TOML."),
     "schema": ("forensics.cli.schema", "Print the JSON Schema of a scan's record."),

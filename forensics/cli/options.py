@@ -13,7 +13,7 @@ from forensics.common.errors import UsageError
 
 SHORT = {"verbose": "-v", "quiet": "-q", "output": "-o"}
 # Options whose values are names, never paths: several may stand in one, with commas between them.
-COMMA_LISTS = {"format", "detectors"}
+COMMA_LISTS = {"format", "detectors", "left_out"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -78,6 +78,7 @@ def _metavar(kind: Any, name: str) -> str | None:
         "detector": "NAME|NAME@FILE|FILE.py",
         "detectors": "LIST",
         "format": "LIST",
+        "left_out": "LIST",
         "output": "DIR",
         "weights": "DIR|FILE.h5",
         "face_model": "FILE",

@@ -18,6 +18,7 @@ Examples:
   find . -name '*.mov' | forensics scan -
   forensics scan clip.mp4 --detector mydetector.py   predict(path) -> float
   forensics scan clip.mp4 --fail-on suspect && publish
+  forensics scan landscape.jpg --whole-image         synthetic? no face needed
 
 \b
 Exit status: 0 done; 1 --fail-on was met; 2 usage error; 3 some inputs could
@@ -34,15 +35,24 @@ Shell completion: add to your ~/.bashrc
 @click.command("scan", epilog=EPILOG)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--config", metavar="FILE", help="TOML file with these options' own names; the command line wins.")
+@click.option(
+    "--whole-image",
+    is_flag=True,
+    help="Look for no face: judge each picture, or the frames of each clip, as a whole for traces of synthesis. Short for "
+    "--view whole.",
+)
 @options_of(ScanConfig)
-def command(paths: tuple[str, ...], **values: Any) -> int:
-    """Scan pictures and videos for deepfaked faces.
+def command(paths: tuple[str, ...], whole_image: bool, **values: Any) -> int:
+    """Scan pictures and videos for deepfaked faces, or with --whole-image for synthesis.
 
     PATH is a picture, a video, a folder, a pattern, or - (a list of paths on standard input). Each gets a verdict:
     likely fake, likely real, or inconclusive with its reason; with a calibrated probability at even prior odds.
     """
     file = load_config_file(values)
-    config = resolve_config(file, given_values(values))
+    given = given_values(values)
+    if whole_image and given.setdefault("view", "whole") != "whole":
+        raise UsageError(f"--whole-image and --view {given['view']} contradict each other", "leave one of them out")
+    config = resolve_config(file, given)
     if config.output is None and "html" in config.format:
         raise UsageError("--format html needs a folder to write to", "add --output DIR")
 

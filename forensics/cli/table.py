@@ -11,7 +11,7 @@ from forensics.batch import Finished
 from forensics.cli.lines import plain_table, print_plain_table, table_console
 from forensics.common.text import terminal_line
 from forensics.report.record import Record
-from forensics.report.summary import moment_text, reason_text, verdict_text
+from forensics.report.summary import face_count, moment_text, reason_text, verdict_text
 
 STYLES = {"likely fake": "bold red", "likely real": "green", "inconclusive": "yellow", "not analysed": "dim"}
 
@@ -40,6 +40,7 @@ def print_table(done: Sequence[Finished], output: Path | None) -> None:
 
 def _row(record: Record, is_terminal: bool, is_reused: bool) -> list[Text]:
     label, reason = verdict_text(record), reason_text(record)
+    faces = face_count(record)
     verdict = Text(label, STYLES[label])
     if is_terminal and reason:
         verdict.append(f"\n{reason}", "dim")
@@ -48,7 +49,7 @@ def _row(record: Record, is_terminal: bool, is_reused: bool) -> list[Text]:
         Text(terminal_line(record.input.name)),
         verdict,
         Text("-" if probability is None else f"{probability:.2f}"),
-        Text(str(len(record.tracks)) if record.outcome.analysed else "-"),
+        Text("-" if faces is None else str(faces)),
         Text(moment_text(record)),
         Text("reused" if is_reused else f"{record.clock.wall_s:.1f} s"),
     ]

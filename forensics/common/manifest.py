@@ -1,7 +1,8 @@
 """The manifest: a CSV that lists media with their labels; the one format that every command reads and writes.
 
 Columns: path,label,generator,dataset,source,identity,split,view,mask (unused ones may be absent); paths are relative to
-the manifest; label 1 = fake, 0 = real. `view` is `face` (already a face crop in the canonical frame) or `scene`.
+the manifest; label 1 = fake, 0 = real. `view` is `face` (already a face crop in the canonical frame), `scene` (faces are
+looked for) or `whole` (the picture is judged as a whole).
 Columns that a reader does not know are kept in `extra`.
 """
 
@@ -16,7 +17,7 @@ from forensics.common.files import write_atomic
 
 COLUMNS = ("path", "label", "generator", "dataset", "source", "identity", "split", "view", "mask")
 SPLITS = ("train", "dev", "test")
-VIEWS = ("face", "scene")
+VIEWS = ("face", "scene", "whole")
 
 
 @dataclass(frozen=True)

@@ -128,3 +128,24 @@ def share_with_interval(hits: int, n: int) -> Estimate:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def clustered_share(
+    hits: NDArray[np.bool_] | NDArray[np.float64], clusters: NDArray[np.int64], draws: int, seed: int
+) -> Estimate:
+    """A share of rows with a percentile bootstrap over clusters; NaN without rows.
+
+    A share that every draw gives alike, as 0 and 1 are, has Wilson's interval, on as many trials as there are clusters.
+    """
+    if len(hits) == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    _, codes = np.unique(clusters, return_inverse=True)
+    n = int(codes.max()) + 1
+    hit, size = np.bincount(codes, hits.astype(np.float64), n), np.bincount(codes, minlength=n).astype(np.float64)
+    values = [block @ hit / (block @ size) for block in drawn_multiplicities(n, draws, seed, len(hits))]
+    low, high = np.percentile(np.concatenate(values), [2.5, 97.5])
+    value = float(hit.sum() / size.sum())
+    if low < high and n > 1:
+        return Estimate(value, float(low), float(high))
+    wilson = share_with_interval(round(value * n), n)
+    return Estimate(value, min(wilson.low, value), max(wilson.high, value))

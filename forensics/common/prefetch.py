@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 POLL_S = 0.1
+JOIN_S = 1.0
 
 
 def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
@@ -44,3 +45,5 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
             yield cast(T, item)  # only the last entry holds no item
     finally:
         stopped.set()
+        # A thread that is still in an extension when the interpreter ends would abort it; one that waits for input is left.
+        thread.join(timeout=JOIN_S)

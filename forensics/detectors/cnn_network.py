@@ -5,7 +5,9 @@ clipped ReLU, so that it survives bf16) fine-tuned on real and fake face crops. 
 module, so that training, scanning and attacks see the same function of pixels.
 
 Two framings: `whole` resizes the crop to the input size; `tile` takes the middle of the crop at native resolution, so
-that no resampling blurs the finest traces.
+that no resampling blurs the finest traces. Three filters of what the backbone sees: `none`; `npr`, what is lost by halving
+the picture and doubling it again (neighbouring pixel relationships, Tan et al. 2024, arXiv 2312.10461, equation 3);
+`highpass`, what a box of 5 x 5 pixels leaves.
 """
 
 from collections.abc import Sequence
@@ -25,6 +27,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from forensics.common.errors import WeightsError
 from forensics.common.files import sha256_of_file
 from forensics.detectors.devices import to_tensor
+from forensics.detectors.engines.choice import EngineChoice
+from forensics.detectors.engines.loading import load_engine
+from forensics.detectors.engines.logit import DetectorLogit
 from forensics.detectors.model_set import ModelSet, WeightFile, checked_file
 from forensics.detectors.protocol import Crop, sigmoid
 
@@ -32,6 +37,10 @@ from forensics.detectors.protocol import Crop, sigmoid
 PIXEL_MEAN = 0.5
 PIXEL_STD = 0.5
 FRAMINGS = ("whole", "tile")
+FILTERS = ("none", "npr", "highpass")
+# Residuals are small: this brings them to about the spread of normalised pixels.
+RESIDUAL_GAIN = 8.0
+HIGHPASS_PX = 5
 # Tiles are cut from crops of at most this side: larger ones are reduced to it, as the training pictures were.
 MAX_TILE_SOURCE_PX = 256
 # One step of the backbone's stride: below it there is nothing to pool.
@@ -74,14 +83,20 @@ class FaceCnn(FaceNetwork):
         input_px: int = 160,
         framing: str = "whole",
         drop_rate: float = 0.2,
+        drop_path_rate: float = 0.0,
+        filtered: str = "none",
     ) -> None:
         super().__init__()
-        if framing not in FRAMINGS:
-            raise ValueError(f"framing is '{framing}', not one of {', '.join(FRAMINGS)}")
+        for name, value, known in (("framing", framing, FRAMINGS), ("filter", filtered, FILTERS)):
+            if value not in known:
+                raise ValueError(f"{name} is '{value}', not one of {', '.join(known)}")
         self.backbone_name = backbone
         self.input_px = input_px
         self.framing = framing
-        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=1, drop_rate=drop_rate)
+        self.filtered = filtered
+        self.backbone = timm.create_model(
+            backbone, pretrained=False, num_classes=1, drop_rate=drop_rate, drop_path_rate=drop_path_rate
+        )
 
     def frame(self, x: torch.Tensor) -> torch.Tensor:
         """What the network sees of pictures (N, 3, H, W) in [0, 1] of one size."""
@@ -91,7 +106,7 @@ class FaceCnn(FaceNetwork):
 
     def features(self, framed: torch.Tensor) -> torch.Tensor:
         """Last feature maps (N, C, h, w) of framed pictures, which are normalised here."""
-        features: torch.Tensor = self.backbone.forward_features((framed - PIXEL_MEAN) / PIXEL_STD)  # type: ignore[operator]
+        features: torch.Tensor = self.backbone.forward_features(normalised(framed, self.filtered))  # type: ignore[operator]
         return features
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
@@ -101,7 +116,22 @@ class FaceCnn(FaceNetwork):
 
     def settings(self) -> dict[str, str | int | float]:
         """Architecture, input side and framing."""
-        return {"backbone": self.backbone_name, "input_px": self.input_px, "framing": self.framing}
+        found: dict[str, str | int | float] = {
+            "backbone": self.backbone_name, "input_px": self.input_px, "framing": self.framing,
+        }  # fmt: skip
+        return found if self.filtered == "none" else {**found, "filter": self.filtered}
+
+
+def normalised(x: torch.Tensor, filtered: str) -> torch.Tensor:
+    """What a backbone is given of pictures (N, 3, H, W) in [0, 1]: pixels around 0, or a residual of them."""
+    if filtered == "none":
+        return (x - PIXEL_MEAN) / PIXEL_STD
+    if filtered == "npr":
+        # By indices: an interpolation to an odd side would pair other neighbours than to an even one.
+        halved = x[..., ::2, ::2].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        return (x - halved[..., : x.shape[-2], : x.shape[-1]]) * RESIDUAL_GAIN
+    rim = HIGHPASS_PX // 2
+    return (x - F.avg_pool2d(F.pad(x, (rim,) * 4, mode="reflect"), HIGHPASS_PX, 1)) * RESIDUAL_GAIN
 
 
 def resize(x: torch.Tensor, side: int) -> torch.Tensor:
@@ -124,7 +154,7 @@ def middle_tile(x: torch.Tensor, max_px: int) -> torch.Tensor:
 
 
 class NetworkDetector:
-    """A `FaceNetwork` behind the detector's protocol; float32 on the CPU, autocast on a GPU."""
+    """A `FaceNetwork` behind the detector's protocol; torch in float32 on the CPU, autocast on a GPU, or another engine."""
 
     name = ""
     description = ""
@@ -134,36 +164,36 @@ class NetworkDetector:
     def __init__(self, network: FaceNetwork, device: torch.device) -> None:
         self._device = device
         self._network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self._engine = load_engine(self._network, self.averages_mirror, device)
+
+    @property
+    def network(self) -> FaceNetwork:
+        """What is scored, in eval mode."""
+        return self._network
+
+    def use_engine(self, choice: EngineChoice) -> None:
+        """Score by another engine from now on; heatmaps and `logits` remain torch's."""
+        self._engine = load_engine(self._network, self.averages_mirror, self._device, choice)
 
     def score(self, crops: Sequence[Crop]) -> NDArray[np.float64]:
         """Sigmoid of the logit; crops that are framed to one size are computed together."""
         framed = [self._framed(crop) for crop in crops]
         logits = np.zeros(len(crops))
-        with torch.inference_mode(), self._autocast():
-            for shape in dict.fromkeys(picture.shape for picture in framed):
-                indices = [i for i, picture in enumerate(framed) if picture.shape == shape]
-                for start in range(0, len(indices), BATCH):
-                    part = indices[start : start + BATCH]
-                    batch = torch.cat([framed[i] for i in part]).to(self._device, memory_format=torch.channels_last)
-                    logits[part] = self._of_framed(batch).float().cpu().numpy()
+        for shape in dict.fromkeys(picture.shape for picture in framed):
+            indices = [i for i, picture in enumerate(framed) if picture.shape == shape]
+            for start in range(0, len(indices), BATCH):
+                part = indices[start : start + BATCH]
+                logits[part] = self._engine(torch.cat([framed[i] for i in part])).numpy()
         return sigmoid(logits)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Differentiable logits of pictures (N, 3, H, W) in [0, 1]."""
-        return self._of_framed(self._network.frame(x.to(self._device)))
-
-    def _of_framed(self, framed: torch.Tensor) -> torch.Tensor:
-        if not self.averages_mirror:
-            return self._network.head(self._network.features(framed))
-        both = torch.cat([framed, framed.flip(-1)])
-        return self._network.head(self._network.features(both)).view(2, -1).mean(0)
+        framed = self._network.frame(x.to(self._device))
+        found: torch.Tensor = DetectorLogit(self._network, self.averages_mirror)(framed)
+        return found
 
     def _framed(self, crop: Crop) -> torch.Tensor:
         return self._network.frame(to_tensor(crop)[None])
-
-    def _autocast(self) -> torch.autocast:
-        is_gpu = self._device.type == "cuda"
-        return torch.autocast(self._device.type, torch.float16 if is_gpu else torch.bfloat16, enabled=is_gpu)
 
 
 def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = True) -> FaceCnn:
@@ -172,7 +202,10 @@ def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = Tr
     settings = model_set.weights[name].settings
     try:
         network = FaceCnn(
-            str(settings["backbone"]), int(settings["input_px"]), framing=str(settings.get("framing", "whole"))
+            str(settings["backbone"]),
+            int(settings["input_px"]),
+            framing=str(settings.get("framing", "whole")),
+            filtered=str(settings.get("filter", "none")),
         )
         load_state(network, path)
         if folded:

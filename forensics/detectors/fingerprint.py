@@ -8,7 +8,7 @@ from typing import Any
 from forensics import __version__
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file, sha256_of_text
-from forensics.detectors.model_set import DEFAULT_DETECTOR, ModelSet, checked_file
+from forensics.detectors.model_set import DEFAULT_DETECTOR, FUSIONS, ModelSet, checked_file
 from forensics.detectors.peer_weights import split_name
 from forensics.detectors.registry import BUILT_IN, ENTRY_POINT_GROUP, detector_names
 
@@ -16,14 +16,19 @@ from forensics.detectors.registry import BUILT_IN, ENTRY_POINT_GROUP, detector_n
 def detector_fingerprint(name: str, model_set: ModelSet, folder: Path) -> str:
     """SHA-256 of a detector as 64 hexadecimal digits.
 
-    Covers, for a built-in detector: this package's version, the pinned hash and settings of its file, and its
-    calibration; for `default`: the fusion and the files of its members; for NAME@FILE and FILE.py: the file's bytes
-    (what FILE.py imports is not covered); for an entry point: its distribution's name and version.
+    Covers, for a built-in detector: this package's version, the pinned hash and settings of its file, its calibration
+    and its aggregation over a clip; for `default` and `whole-image`: the fusion and the files of its members; for NAME@FILE
+    and FILE.py: the file's bytes (what FILE.py imports is not covered); for an entry point: its distribution's name and
+    version.
     Raises UsageError for an unknown name, WeightsError for weights that are missing or not the pinned ones.
     """
     parts = _parts(name, model_set, folder)
     if not name.endswith(".py"):
         parts["domain"] = model_set.domain.model_dump()
+        if model_set.whole_image_domain is not None:
+            parts["whole_image_domain"] = model_set.whole_image_domain.model_dump()
+        if name in model_set.aggregations:  # sets without any keep the fingerprints that they had
+            parts["aggregation"] = model_set.aggregations[name].model_dump()
     return sha256_of_text(json.dumps(parts, sort_keys=True))
 
 
@@ -35,7 +40,7 @@ def _parts(name: str, model_set: ModelSet, folder: Path, is_calibrated: bool = T
         return {"kind": "file", "package": __version__, "name": detector, "sha256": _hash(file)}
     calibration = model_set.calibrations.get(name) if is_calibrated else None
     shared = {"package": __version__, "name": name, "calibration": calibration.model_dump() if calibration else None}
-    if name == DEFAULT_DETECTOR:
+    if name in FUSIONS:
         if calibration is None:
             raise WeightsError(f"the weights in {folder} have no fusion '{name}'", "name a --detector, or train again")
         # The fusion takes the members' raw logits.

@@ -10,14 +10,19 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from forensics.common.aggregation import Aggregation
 from forensics.common.errors import WeightsError
 from forensics.common.files import sha256_of_file
 from forensics.common.operating_point import OperatingPoint
+from forensics.features.tiles import MIN_PICTURE_PX
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "weights"
 DESCRIPTION = "model.json"
 SELFTEST_PICTURE = DEFAULT_FOLDER / "selftest.jpg"
 DEFAULT_DETECTOR = "default"
+# The fusion that judges pictures as a whole, from the same detectors' scores of tiles.
+WHOLE_IMAGE = "whole-image"
+FUSIONS = (DEFAULT_DETECTOR, WHOLE_IMAGE)
 
 
 class _Strict(BaseModel):
@@ -62,7 +67,17 @@ class ModelSet(_Strict):
     calibrations: dict[str, Calibration]
     operating_points: dict[str, OperatingPoint]
     domain: Domain
+    aggregations: dict[
+        str, Aggregation
+    ] = {}  # of a clip's faces, per opinion; the top track's mean logit for any other
+    whole_image_domain: Domain | None = None  # of whole pictures; None: no range was measured
     selftest_logit: float | None = None  # of the default opinion on the built-in picture, for `forensics doctor`
+
+    def domain_of(self, whole: bool) -> Domain:
+        """The range of inputs that were validated: of faces, or of pictures as a whole."""
+        if not whole:
+            return self.domain
+        return self.whole_image_domain or Domain(min_crop_px=MIN_PICTURE_PX, min_sharpness=0.0)
 
     @property
     def hashes(self) -> dict[str, str]:

@@ -1,21 +1,51 @@
 """What a detector is. Adding one is one file that satisfies this and one line in `forensics.detectors.registry`."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from forensics.common.errors import UsageError
+
 Crop = NDArray[np.uint8]  # (S, S, 3) RGB, canonical frame, native resolution
+Seen = Literal["face", "surroundings"]
 
 # Scores are turned into logits for averaging and fusion; beyond this they are certain enough.
 MAX_LOGIT = 30.0
 
 
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is judged, as detectors may see it.
+
+    crop: the face in the canonical frame, at native resolution. surroundings: the face with what is around it
+    (`forensics.faces.canonical.crop_surroundings`). Both are (S, S, 3) uint8 RGB; the same array where there is only one.
+    """
+
+    crop: Crop
+    surroundings: Crop
+
+    @classmethod
+    def of_crop(cls, crop: Crop) -> Self:
+        """A square of which nothing around it is known, such as a tile of a picture."""
+        return cls(crop, crop)
+
+    def seen(self, sees: Seen) -> Crop:
+        """What a detector that sees this is given."""
+        return self.crop if sees == "face" else self.surroundings
+
+
 @runtime_checkable
 class Detector(Protocol):
-    """Scores face crops. `score` is required; the protocols below are what some detectors can do beside it."""
+    """Scores face crops. `score` is required; the protocols below are what some detectors can do beside it.
+
+    Two attributes may be absent. `sees`: "face" (where absent) or "surroundings", what `score` and `explain` are given of a
+    subject. `judges_pictures`: whether its scores mean something for tiles of a picture without a face; where absent, it
+    does if it sees surroundings.
+    """
 
     name: str
     description: str
@@ -41,6 +71,21 @@ class Differentiable(Protocol):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 RGB in [0, 1] -> (N,) logits, differentiable in x."""
         ...
+
+
+def seen_by(detector: Detector) -> Seen:
+    """What a detector is given of a subject. Raises UsageError for an attribute `sees` that is neither."""
+    sees: Seen = getattr(detector, "sees", "face")
+    if sees not in get_args(Seen):
+        raise UsageError(
+            f"detector {detector.name} says that it sees {sees!r}", f"`sees` is one of {', '.join(get_args(Seen))}"
+        )
+    return sees
+
+
+def judges_pictures(detector: Detector) -> bool:
+    """Whether a detector may be given tiles of a whole picture."""
+    return bool(getattr(detector, "judges_pictures", seen_by(detector) == "surroundings"))
 
 
 def logit(scores: NDArray[np.float64]) -> NDArray[np.float64]:

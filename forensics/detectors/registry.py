@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from forensics.common.errors import ForensicsError, UsageError
+from forensics.detectors.engines.choice import TORCH, Accelerable, EngineChoice
 from forensics.detectors.model_set import ModelSet
 from forensics.detectors.peer_weights import split_name
 from forensics.detectors.protocol import Detector
@@ -34,12 +35,21 @@ def detector_names() -> list[str]:
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
-def load_detector(name: str, model_set: ModelSet, folder: Path, device: torch.device) -> Detector:
-    """A detector by name or NAME@FILE.
+def load_detector(
+    name: str, model_set: ModelSet, folder: Path, device: torch.device, engine: EngineChoice = TORCH
+) -> Detector:
+    """A detector by name or NAME@FILE; `engine` is what runs its network, where it has one.
 
     Raises UsageError for an unknown name, a file that is not there or an entry point that fails to load, WeightsError for
     weights that do not fit.
     """
+    detector = _load(name, model_set, folder, device)
+    if engine != TORCH and isinstance(detector, Accelerable):
+        detector.use_engine(engine)
+    return detector
+
+
+def _load(name: str, model_set: ModelSet, folder: Path, device: torch.device) -> Detector:
     kind, file = split_name(name)
     if file is not None:
         from forensics.detectors.mesonet import load_published

@@ -26,6 +26,7 @@ class SpectrumDetector:
 
     name = NAME
     description = "linear model on power spectrum and block DCT: traces of up-sampling and processing"
+    judges_pictures = True
 
     def __init__(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         self._arrays = arrays

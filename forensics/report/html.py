@@ -21,9 +21,11 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forensics.common.outcomes import Outcome
+from forensics.detectors.model_set import FUSIONS
 from forensics.report.pictures import MAX_SHOWN_PX, MomentPicture, crop_uri, heatmap_uri, pixels_sha256
 from forensics.report.record import Interval, MomentPart, Record
-from forensics.report.timeline import FUSED_DETECTOR, lay_out_timeline, moment_number
+from forensics.report.summary import face_count
+from forensics.report.timeline import lay_out_timeline, moment_number
 
 NOT_AVAILABLE = "not available"
 
@@ -47,6 +49,9 @@ OUTCOMES = {
     Outcome.LIMIT_EXCEEDED: "a limit was exceeded before the analysis ended",
     Outcome.DETECTOR_ERROR: "a detector failed",
 }
+
+# What a picture that was judged as a whole has in place of faces.
+PICTURE_OUTCOMES = {**OUTCOMES, Outcome.TOO_SMALL: "the picture is too small to be judged"}
 
 VERDICTS = ("likely fake", "inconclusive", "likely real")
 NO_VERDICT = "no verdict"
@@ -87,6 +92,7 @@ def render_page(record: Record, pictures: Sequence[MomentPicture]) -> str:
         .get_template("page.html.j2")
         .render(
             record=record,
+            view=record.input.view,
             moments=match_pictures(record, pictures),
             timeline=timeline,
             pinned={pin.point.moment for row in timeline.rows for pin in row.pins} if timeline is not None else set(),
@@ -189,16 +195,25 @@ def format_bytes(value: int | None) -> str | None:
     return f"{value} bytes"
 
 
-def describe_ratio(ratio: float | None) -> str | None:
-    """A likelihood ratio as a sentence, with its step of the ENFSI verbal scale; None for one that is not positive."""
+def describe_outcome(outcome: Outcome, view: str = "scene") -> str:
+    """An outcome in words, which do not speak of faces where none was looked for."""
+    return (PICTURE_OUTCOMES if view == "whole" else OUTCOMES)[outcome]
+
+
+def describe_ratio(ratio: float | None, view: str = "scene") -> str | None:
+    """A likelihood ratio as a sentence, with its step of the ENFSI verbal scale; None for one that is not positive.
+
+    view: the record's; in `whole` it is a picture that is real or fake.
+    """
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
         return None
     times, likelier, other = (ratio, "fake", "real") if ratio >= 1 else (1 / ratio, "real", "fake")
     support = next(words for upper, words in ENFSI_SCALE if times < upper) + " (ENFSI scale)"
+    thing = "picture" if view == "whole" else "face"
     if times < ENFSI_SCALE[0][0]:
-        return f"Such a score is about as likely for a fake as for a real face: {support}."
+        return f"Such a score is about as likely for a fake as for a real {thing}: {support}."
     amount = f"{times:.1f}" if times < 10 else f"{float(f'{times:.2g}'):,.0f}"
-    return f"Such a score is about {amount} times likelier for a {likelier} than for a {other} face: {support}."
+    return f"Such a score is about {amount} times likelier for a {likelier} than for a {other} {thing}: {support}."
 
 
 def _finalize(value: Any) -> Any:
@@ -241,7 +256,8 @@ def _environment() -> Environment:
         size=format_bytes,
         ratio=describe_ratio,
         address=_page_address,
-        outcome=OUTCOMES.__getitem__,
+        outcome=describe_outcome,
+        face_count=face_count,
     )
-    environment.globals.update(NO_VERDICT=NO_VERDICT, MAX_SHOWN_PX=MAX_SHOWN_PX, FUSED_DETECTOR=FUSED_DETECTOR)
+    environment.globals.update(NO_VERDICT=NO_VERDICT, MAX_SHOWN_PX=MAX_SHOWN_PX, FUSIONS=FUSIONS)
     return environment

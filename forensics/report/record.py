@@ -16,7 +16,9 @@ from forensics.common.outcomes import Outcome
 
 __all__ = ["Interval", "OperatingPoint", "Record", "schema_text"]
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+# 1.1: `view` may be `whole`; `verdict.lowered_by`. Records of 1.0 are records of 1.1 as they are.
+Version = Literal["1.0", "1.1"]
+SCHEMA_VERSION: Version = "1.1"
 
 
 class Part(BaseModel):
@@ -33,7 +35,10 @@ class InputPart(Part):
     size_bytes: int | None
     sha256: str | None = Field(description="before the analysis; null if the file could not be read")
     sha256_after: str | None = Field(description="after the analysis; differs if the file changed meanwhile")
-    view: Literal["scene", "face"] = Field(description="scene: faces were looked for; face: the picture is a face crop")
+    view: Literal["scene", "face", "whole"] = Field(
+        description="scene: faces were looked for; face: the picture is a face crop; whole: no face was looked for, tiles "
+        "of the picture were judged for synthesis, and its only track stands for the picture"
+    )
 
 
 class MediaPart(Part):
@@ -62,26 +67,31 @@ class MediaPart(Part):
 
 
 class SamplePart(Part):
-    """A face in one sampled frame."""
+    """A face in one sampled frame; in view whole, the frame."""
 
     timestamp_s: float
     box: tuple[float, float, float, float]
     confidence: float = Field(description="of the face detector")
     found_by: Literal["detected", "tracked", "given"]
-    crop_px: int = Field(description="side of the canonical crop at native resolution")
+    crop_px: int = Field(
+        description="side of the canonical crop at native resolution; in view whole, the frame's shorter side"
+    )
     scores: dict[str, float] = Field(description="per detector, calibrated where it can be, at even prior odds")
 
 
 class TrackPart(Part):
-    """One face through time."""
+    """One face through time; in view whole, the picture through time."""
 
     id: int
     first_s: float
     last_s: float
     median_crop_px: float
     outcome: Outcome
-    probability: float | None = Field(description="mean logit over the track's samples, at even prior odds")
-    scores: dict[str, float] = Field(description="per detector, mean logit over the samples")
+    probability: float | None = Field(
+        description="of the track's samples taken together (their mean logit, where the weights say nothing else), at even "
+        "prior odds"
+    )
+    scores: dict[str, float] = Field(description="per detector, of the samples taken together")
     sharpness: float | None = Field(description="median variance of the Laplacian at the network's input size")
     samples: list[SamplePart]
 
@@ -107,6 +117,11 @@ class VerdictPart(Part):
     reasons: list[str]
     top_track: int | None = Field(description="id of the track that the verdict rests on")
     key_moment_s: float | None = Field(description="the sample of that track that weighs most")
+    lowered_by: float | None = Field(
+        None,
+        description="log odds that were taken off the top track's score, since the most suspicious of several real faces "
+        "looks worse than one; null where nothing was",
+    )
     operating_point: OperatingPoint | None
 
 
@@ -116,7 +131,9 @@ class MomentPart(Part):
     track: int
     timestamp_s: float
     probability: float
-    crop_sha256: str = Field(description="of the crop's pixels, (S, S, 3) uint8 RGB in row order")
+    crop_sha256: str = Field(
+        description="of the crop's pixels, (S, S, 3) uint8 RGB in row order; in view whole, of the tile that weighs most"
+    )
 
 
 class ModelPart(Part):
@@ -152,7 +169,7 @@ class ClockPart(Part):
 class Record(Part):
     """All that is known of one analysed input."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     input: InputPart
     outcome: Outcome
     message: str = Field(description="one line: why there is no score; empty if there is one")

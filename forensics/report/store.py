@@ -88,6 +88,13 @@ class OutputFolder:
             self._save()
         return self.folder / name
 
+    def discard(self, name: str) -> None:
+        """Remove a file of ours that no longer belongs to the rest; somebody else's stays."""
+        if name in self._files:
+            (self.folder / name).unlink(missing_ok=True)
+            self._files.remove(name)
+            self._save()
+
     def check(self, names: Iterable[str]) -> None:
         """Raise UsageError if one of these names is a file that somebody else wrote, or none that can be written."""
         for name in names:

@@ -34,6 +34,11 @@ def moment_text(record: Record) -> str:
     return f"{int(minutes)}:{seconds:04.1f}"
 
 
+def face_count(record: Record) -> int | None:
+    """How many faces were followed; None where none was looked for or the input could not be analysed."""
+    return None if record.input.view == "whole" or not record.outcome.analysed else len(record.tracks)
+
+
 def csv_text(records: Sequence[Record]) -> str:
     """A CSV with CSV_COLUMNS, one row per input; text cells cannot become formulas."""
     buffer = io.StringIO()
@@ -55,7 +60,7 @@ def _values(record: Record) -> list[str | float | int | None]:
         verdict.probability if verdict else None,
         verdict.likelihood_ratio if verdict else None,
         verdict.prior if verdict else None,
-        len(record.tracks),
+        face_count(record),
         verdict.key_moment_s if verdict else None,
         media.frames_analysed if media else None,
         media.duration_s if media else None,

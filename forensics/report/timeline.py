@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from forensics.detectors.model_set import FUSIONS
 from forensics.report.record import DetectorPart, MomentPart, OperatingPoint, Record, SamplePart, TrackPart
-
-# The name under which samples carry the score of the fusion, which the verdict is made from.
-FUSED_DETECTOR = "default"
 
 # More rows than this are a wall, not a plot; the table of tracks lists all.
 MAX_ROWS = 8
@@ -111,9 +109,7 @@ def plotted_detector(record: Record) -> DetectorPart | None:
     named = {name for track in record.tracks for sample in track.samples for name in sample.scores}
     candidates = [detector for detector in record.detectors if detector.name in named]
     # max() keeps the first of equals, so the record's order decides between them.
-    return max(
-        candidates, key=lambda d: (d.name == FUSED_DETECTOR, d.is_calibrated, abs(d.weight or 0.0)), default=None
-    )
+    return max(candidates, key=lambda d: (d.name in FUSIONS, d.is_calibrated, abs(d.weight or 0.0)), default=None)
 
 
 def moment_number(moments: Sequence[MomentPart], track: int, timestamp_s: float) -> int | None:

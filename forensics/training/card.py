@@ -4,6 +4,7 @@ from typing import Any
 
 from forensics.common.operating_point import OperatingPoint
 from forensics.detectors.model_set import Calibration
+from forensics.report.markdown import markdown_text
 
 
 def card_text(metrics: dict[str, Any], calibrations: dict[str, Calibration], points: dict[str, OperatingPoint]) -> str:
@@ -19,10 +20,13 @@ def card_text(metrics: dict[str, Any], calibrations: dict[str, Calibration], poi
     ]
     lines += ["|---|---|---|---|"]
     for name, calibration in calibrations.items():
-        terms = " + ".join(f"{weight:.3f} x {member}" for member, weight in calibration.coefficients.items())
+        terms = " + ".join(
+            f"{weight:.3f} x {markdown_text(member)}" for member, weight in calibration.coefficients.items()
+        )
         point = points[name]
         lines.append(
-            f"| {name} | {terms} + {calibration.intercept:.3f} | {point.threshold_fake:.3f} | {point.threshold_real:.3f} |"
+            f"| {markdown_text(name)} | {terms} + {calibration.intercept:.3f} | {point.threshold_fake:.3f} "
+            f"| {point.threshold_real:.3f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -30,13 +34,14 @@ def card_text(metrics: dict[str, Any], calibrations: dict[str, Calibration], poi
 def _auc_table(blocks: dict[str, Any]) -> list[str]:
     names = list(blocks)
     lines = [
-        "| data set | real / fake | coverage | " + " | ".join(f"AUC {name}" for name in names) + " |",
+        "| data set | real / fake | coverage | " + " | ".join(f"AUC {markdown_text(name)}" for name in names) + " |",
         "|---" * (3 + len(names)) + "|",
     ]
     for dataset, block in blocks[names[0]].items():
         cells = [_estimate(blocks[name][dataset].get("auc")) for name in names]
         lines.append(
-            f"| {dataset} | {block['n_real']} / {block['n_fake']} | {100 * block['coverage']:.1f} % | {' | '.join(cells)} |"
+            f"| {markdown_text(dataset)} | {block['n_real']} / {block['n_fake']} | {100 * block['coverage']:.1f} % "
+            f"| {' | '.join(cells)} |"
         )
     return lines
 
@@ -44,13 +49,13 @@ def _auc_table(blocks: dict[str, Any]) -> list[str]:
 def _error_table(blocks: dict[str, Any]) -> list[str]:
     name = next(iter(blocks))
     lines = [
-        f"| data set ({name}) | reals called likely fake | fakes called likely fake "
+        f"| data set ({markdown_text(name)}) | reals called likely fake | fakes called likely fake "
         "| fakes called likely real | inconclusive |",
         "|---|---|---|---|---|",
     ]
     for dataset, block in blocks[name].items():
         cells = [_estimate(block.get(key), percent=True) for key in ("fpr", "tpr", "fnr", "inconclusive")]
-        lines.append(f"| {dataset} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown_text(dataset)} | {' | '.join(cells)} |")
     return lines
 
 

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from forensics.training.plan import Blending
+
 Trainable = Literal["cnn", "texture", "spectrum", "durall", "frank", "meso4", "mesoinception4"]
 TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
 # The others are baselines: published methods to be beaten, never part of the fusion.
@@ -26,7 +28,18 @@ class TrainConfig(BaseModel):
         "lite0", description="start of the CNN: lite0 (ImageNet, extra `pretrained`), none, or a .safetensors file"
     )
     input_px: int = Field(160, ge=64, le=512, description="side of the CNN's input in pixels")
-    epochs: int = Field(4, ge=1, le=1000, description="passes over the training plan")
+    epochs: float = Field(4, gt=0, le=1000, description="passes over the training plan (parts of one count)")
+    max_steps: int = Field(
+        0,
+        ge=0,
+        description="end after so many steps, however many passes that is; the schedule is fitted to it (0: no end)",
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="stop after so many epochs without a better mean AUC on dev; keep the best (0: never)",
+    )
     batch_size: int = Field(32, ge=2, le=1024, description="pictures in a step")
     learning_rate: float = Field(3e-4, gt=0, le=1, description="peak of the one-cycle schedule (AdamW)")
     weight_decay: float = Field(0.05, ge=0, le=1, description="AdamW's decay of weights (not of norms and biases)")
@@ -35,9 +48,30 @@ class TrainConfig(BaseModel):
         0.3, ge=0, le=1, description="small data sets are repeated up to this share of the largest one's pairs"
     )
     max_repeat: float = Field(3.0, ge=1, le=100, description="but never more often than this in one epoch")
-    texture_epochs: int = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
+    self_blends: float = Field(
+        0.4, ge=0, le=10, description="self-blended images per pair of real and fake: pseudo-fakes made of real crops"
+    )
+    warp_blends: float = Field(0.1, ge=0, le=10, description="likewise: faces at a lower resolution, pasted back")
+    part_blends: float = Field(0.1, ge=0, le=10, description="likewise: eyes, nose or mouth of another person")
+    face_blends: float = Field(0.1, ge=0, le=10, description="likewise: the whole face of another person")
+    left_out: tuple[str, ...] = Field(
+        (),
+        description="data sets whose fakes are not trained on, their reals are: for leave-one-out protocols; dev and test "
+        "keep them, so compare single detectors, and without --patience",
+    )
+    drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the last layer")
+    drop_path_rate: float = Field(0.0, ge=0, lt=1, description="stochastic depth: share of blocks left out at the end")
+    sam_radius: float = Field(
+        0.0, ge=0, le=10, description="sharpness-aware minimisation (two passes a step); 0 leaves it out"
+    )
+    texture_epochs: float = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
     texture_px: int = Field(128, ge=32, le=256, multiple_of=32, description="side of its tiles in training")
     texture_scored_px: int = Field(160, ge=32, le=256, description="side of the one tile that is scored, at most")
+    texture_filter: str = Field(
+        "none",
+        pattern="^(none|npr|highpass)$",
+        description="what the texture network sees of its tile: pixels (none), or a residual of them",
+    )
     texture_family_cap: int = Field(600, ge=1, description="pairs per data set in one of its epochs, at most")
     meso_epochs: int = Field(6, ge=1, le=1000, description="passes of meso4 and mesoinception4")
     meso_learning_rate: float = Field(1e-3, gt=0, le=1, description="peak of their schedule")
@@ -64,7 +98,15 @@ class TrainConfig(BaseModel):
 
     @field_validator("texture_epochs")
     @classmethod
-    def _something_is_trained(cls, epochs: int, info: ValidationInfo) -> int:
+    def _something_is_trained(cls, epochs: float, info: ValidationInfo) -> float:
         if epochs == 0 and info.data.get("detectors") == ("texture",):
             raise ValueError("0 leaves out the only detector that is asked for")
         return epochs
+
+    @property
+    def blendings(self) -> dict[Blending, float]:
+        """Kinds of pseudo-fakes that are made, with their share of the pairs."""
+        shares: dict[Blending, float] = {
+            "self": self.self_blends, "warp": self.warp_blends, "part": self.part_blends, "face": self.face_blends,
+        }  # fmt: skip
+        return {kind: share for kind, share in shares.items() if share > 0}

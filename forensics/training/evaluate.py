@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from forensics.common.clusters import clusters_of
 from forensics.common.manifest import Item
 from forensics.common.metrics import Estimate, auc_with_interval, share_with_interval
 from forensics.common.operating_point import OperatingPoint
@@ -36,18 +37,25 @@ class ScoredItems:
 
 
 def score_items(
-    items: Sequence[Item], weights: Path, detectors: tuple[str, ...], threads: int, progress: Progress
+    items: Sequence[Item],
+    weights: Path,
+    detectors: tuple[str, ...],
+    threads: int,
+    progress: Progress,
+    view: str | None = None,
 ) -> ScoredItems:
-    """Scan every item on the CPU with the weights of a folder."""
+    """Scan every item on the CPU with the weights of a folder, each in its own view, or all in the one that is given."""
     rows: dict[int, dict[str, float]] = {}
     sharp: dict[int, float] = {}
     missed: dict[str, dict[str, int]] = {}
     with progress.task("scanning", len(items)) as advance:
-        for view in ("face", "scene"):
-            config = ScanConfig(detector=detectors, weights=weights, view=view, device="cpu", threads=threads)
+        for current in sorted({view or item.view for item in items}):
+            config = ScanConfig.model_validate(
+                {"detector": detectors, "weights": weights, "view": current, "device": "cpu", "threads": threads}
+            )
             with Scanner(config) as scanner:
                 for index, item in enumerate(items):
-                    if item.view != view:
+                    if (view or item.view) != current:
                         continue
                     result = scanner.scan(item.path, explain=False)
                     if result.top_logits:
@@ -68,7 +76,7 @@ def score_items(
 
 
 def metrics_of(scored: ScoredItems, points: dict[str, OperatingPoint], seed: int) -> dict[str, object]:
-    """Per opinion and data set: AUC with its interval by source, error rates at the thresholds, coverage."""
+    """Per opinion and data set: AUC with its interval by clusters, error rates at the thresholds, coverage."""
     found: dict[str, object] = {}
     for name, logits in scored.logits.items():
         probabilities = sigmoid(logits)
@@ -89,12 +97,12 @@ def _block(
 ) -> dict[str, object]:
     rows = scored.of(dataset)
     labels = scored.labels[rows]
-    sources = [item.source or item.path.name for item, wanted in zip(scored.items, rows, strict=True) if wanted]
+    clusters = clusters_of_items([item for item, wanted in zip(scored.items, rows, strict=True) if wanted])
     n = {"n_real": int((labels == 0).sum()), "n_fake": int((labels == 1).sum())}
     missed = sum(scored.missed.get(dataset, {}).values())
     block: dict[str, object] = {**n, "n_missed": missed, "coverage": round(len(labels) / (len(labels) + missed), 4)}
     if min(n.values()) > 0:
-        block["auc"] = as_dict(auc_with_interval(labels.tolist(), logits[rows].tolist(), sources, seed))
+        block["auc"] = as_dict(auc_with_interval(labels.tolist(), logits[rows].tolist(), clusters, seed))
     if point is not None:
         called_fake, called_real = (
             probabilities[rows] >= point.threshold_fake,
@@ -105,6 +113,12 @@ def _block(
         block["fnr"] = _share(called_real[labels == 1])
         block["inconclusive"] = _share(~(called_fake | called_real))
     return block
+
+
+def clusters_of_items(items: Sequence[Item]) -> list[str]:
+    """What items of one data set must be drawn together, by name: those that share a source or an identity."""
+    sources, identities = [item.source for item in items], [item.identity for item in items]
+    return [str(code) for code in clusters_of(sources, identities, [str(item.path) for item in items])]
 
 
 def _share(hits: NDArray[np.bool_]) -> dict[str, float] | None:

@@ -1,6 +1,6 @@
-"""The networks that a recipe trains, each with its framing, its share of the data and its augmentation."""
+"""The networks that a recipe trains, each with its framing, its share of the data, its pairs and its augmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,17 +13,21 @@ from forensics.detectors.devices import to_tensor
 from forensics.detectors.mesonet import DETECTORS as MESONETS
 from forensics.detectors.mesonet import INPUT_PX as MESONET_PX
 from forensics.detectors.mesonet import MesoNet
+from forensics.detectors.protocol import Seen
 from forensics.detectors.texture import TextureDetector
 from forensics.faces.types import Frame
 from forensics.training.augment import augment, augment_tile
 from forensics.training.config import TrainConfig
 from forensics.training.initial import load_initial_weights
+from forensics.training.plan import Blending
 
 
 @dataclass(frozen=True)
 class Head:
-    """One network of the recipe; `view` makes the network's input (3, input_px, input_px) of a training crop.
+    """One network of the recipe.
 
+    sees: what of a picture it is given; `view` makes the network's input (3, input_px, input_px) of that. blendings:
+    pseudo-fakes per kind, as shares of each data set's pairs; they are made of faces, not of what surrounds them.
     backbone and init: what the network is and where it starts, for the fingerprint of a run; `network` builds it before
     its first step. Raises UsageError or WeightsError where `init` cannot be had.
     """
@@ -33,11 +37,13 @@ class Head:
     init: str
     framing: str
     input_px: int  # in training
-    epochs: int
+    epochs: float
     learning_rate: float
     family_floor: float
     max_repeat: float
     family_cap: int | None
+    blendings: Mapping[Blending, float]
+    sees: Seen
     view: Callable[[Frame, int, np.random.Generator], torch.Tensor]
     network: Callable[[], FaceNetwork]
 
@@ -65,8 +71,10 @@ def _whole(config: TrainConfig) -> Head:
         family_floor=config.family_floor,
         max_repeat=config.max_repeat,
         family_cap=None,
+        blendings=config.blendings,
+        sees="face",
         view=_whole_view,
-        network=partial(_initial_cnn, config, config.input_px, "whole"),
+        network=partial(_initial_cnn, config, config.input_px, "whole", "none"),
     )
 
 
@@ -83,8 +91,10 @@ def _tile(config: TrainConfig) -> Head:
         family_floor=1.0,
         max_repeat=config.max_repeat,
         family_cap=config.texture_family_cap,
+        blendings={},
+        sees="surroundings",
         view=_tile_view,
-        network=partial(_initial_cnn, config, config.texture_scored_px, "tile"),
+        network=partial(_initial_cnn, config, config.texture_scored_px, "tile", config.texture_filter),
     )
 
 
@@ -102,6 +112,8 @@ def _mesonets(config: TrainConfig) -> list[Head]:
             family_floor=config.family_floor,
             max_repeat=config.max_repeat,
             family_cap=None,
+            blendings={},
+            sees="face",
             view=_whole_view,
             network=partial(MesoNet, kind),
         )
@@ -109,9 +121,9 @@ def _mesonets(config: TrainConfig) -> list[Head]:
     ]
 
 
-def _initial_cnn(config: TrainConfig, scored_px: int, framing: str) -> FaceCnn:
+def _initial_cnn(config: TrainConfig, scored_px: int, framing: str, filtered: str) -> FaceCnn:
     """The network before its first step; its last layer is zero, so that it begins undecided."""
-    network = FaceCnn(config.backbone, scored_px, framing)
+    network = FaceCnn(config.backbone, scored_px, framing, config.drop_rate, config.drop_path_rate, filtered)
     load_initial_weights(network.backbone, config.init)
     return network
 

@@ -1,13 +1,16 @@
 """The networks' training loop: AdamW on a one-cycle schedule, averaged weights, checkpoints that resume to the same ones.
 
+A batch holds whole pairs of real and fake. With `sam_radius` a step is sharpness-aware (SAM, Foret et al. 2021, arXiv
+2010.01412): the gradient is taken where the loss is greatest nearby, at twice the cost.
 Order, augmentation and dropout are functions of (seed, epoch, position), so a run that was stopped and resumed takes the
 same steps as one that was not. The state file holds tensors and plain values only and is read with `weights_only=True`.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -23,33 +26,43 @@ from forensics.detectors.cnn_network import FaceNetwork
 from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
+from forensics.training.depthwise import speed_up_depthwise
 from forensics.training.heads import Head
 from forensics.training.initial import initial_fingerprint
-from forensics.training.plan import plan_epoch
+from forensics.training.pairs import pictures_of
+from forensics.training.plan import Pair, plan_epoch
 
 SAVE_EVERY_STEPS = 100
 WARM_UP_SHARE = 0.1
 AUGMENT_STREAM = 2
+BLEND_STREAM = 3
 LOG_EVERY_STEPS = 50
 
 
-class EpochDataset(Dataset[tuple[torch.Tensor, float]]):
-    """The crops of one epoch in planned order, augmented, from a position on."""
+class EpochDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Pairs of an epoch in planned order, from a position on: (n, 3, H, W) pictures, augmented alike, and (n,) labels."""
 
-    def __init__(self, crops: Crops, order: list[int], epoch: int, start: int, seed: int, head: Head) -> None:
-        self._crops, self._order, self._epoch, self._start, self._seed, self._head = (
-            crops, order, epoch, start, seed, head,
+    def __init__(self, crops: Crops, pairs: list[Pair], epoch: int, start: int, seed: int, head: Head) -> None:
+        self._crops, self._pairs, self._epoch, self._start, self._seed, self._head = (
+            crops, pairs, epoch, start, seed, head,
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self._order) - self._start
+        return len(self._pairs) - self._start
 
-    def __getitem__(self, position: int) -> tuple[torch.Tensor, float]:
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
         place = position + self._start
-        index = self._order[place]
-        rng = rng_for(self._seed, AUGMENT_STREAM, self._epoch, place)
-        view = self._head.view(self._crops[index], self._head.input_px, rng)
-        return view, float(self._crops.items[index].label)
+        rng = rng_for(self._seed, BLEND_STREAM, self._epoch, place)
+        pictures = pictures_of(self._crops, self._pairs[place], self._head.sees, rng)
+        views = [
+            self._head.view(picture, self._head.input_px, rng_for(self._seed, AUGMENT_STREAM, self._epoch, place))
+            for picture, _ in pictures
+        ]
+        return torch.stack(views), torch.tensor([float(label) for _, label in pictures])
+
+
+def _batch(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.cat([pictures for pictures, _ in pairs]), torch.cat([labels for _, labels in pairs])
 
 
 class CnnTrainer:
@@ -60,57 +73,109 @@ class CnnTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
         self.network = head.network().to(device).to(memory_format=torch.channels_last)
-        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        if device.type == "cpu":
+            speed_up_depthwise(self.network)
+        self.average = _copied(self.network.state_dict())
         self._optimizer = torch.optim.AdamW(_decay_groups(self.network, config.weight_decay), lr=head.learning_rate)
         self.step = 0
+        self._best: dict[str, torch.Tensor] = {}
+        self._best_step, self._best_auc = 0, -1.0
 
     def fit(self, train: Crops, dev: Crops) -> None:
-        """All epochs from the saved step on. Dev decides nothing here: it is scored after each epoch and logged."""
-        head = self._head
-        plans = [
-            plan_epoch(train.items, e, self._config.seed, head.family_floor, head.max_repeat, head.family_cap)
-            for e in range(head.epochs)
-        ]
-        steps_per_epoch = len(plans[0]) // self._config.batch_size
+        """All epochs from the saved step on. Dev is scored after each; it decides when to stop if `patience` says so."""
+        head, pairs_per_batch = self._head, self._config.batch_size // 2
+        steps_per_epoch = len(self._plan(train, 0)) // pairs_per_batch
         if steps_per_epoch == 0:
-            raise UsageError(f"{len(plans[0])} training crops do not fill one batch", "use a smaller --batch-size")
-        total = steps_per_epoch * head.epochs
-        fingerprint = run_fingerprint(self._config, head, train)
+            raise UsageError(
+                f"{len(self._plan(train, 0))} training pairs do not fill one batch", "use a smaller --batch-size"
+            )
+        total = max(1, round(steps_per_epoch * head.epochs))
+        total = min(total, self._config.max_steps or total)
+        fingerprint = run_fingerprint(self._config, head, train, dev, self._device)
         self._load_state(fingerprint)
         self._forget_later_rows()
         if self.step >= total:
             self._progress.say(f"{head.name}: nothing left to train: step {self.step} of {total}")
         with self._progress.task(f"training {head.name}", total) as advance:
             advance(self.step)
-            if self.step and self.step % steps_per_epoch == 0 and not self._is_validated():
-                self._validate(dev, self.step // steps_per_epoch)  # stopped between the last save and this
-            for epoch in range(self.step // steps_per_epoch, head.epochs):
-                for pictures, labels in self._batches(train, plans[epoch], epoch, self.step % steps_per_epoch):
+            while self.step < total and not self._is_over(steps_per_epoch):
+                epoch, first = divmod(self.step, steps_per_epoch)
+                if first == 0 and self.step and not self._is_validated():
+                    self._validate(dev, epoch, fingerprint)  # stopped between the last save and this
+                    continue
+                for pictures, labels in self._batches(train, self._plan(train, epoch), epoch, first):
                     loss = self._take_step(pictures, labels, total)
                     advance(1)
                     if self.step % LOG_EVERY_STEPS == 0:
                         self._log({"step": self.step, "epoch": self.step / steps_per_epoch, "loss": round(loss, 4)})
                     if self.step % SAVE_EVERY_STEPS == 0 or self.step == total:
                         self._save_state(fingerprint)
-                self._validate(dev, epoch + 1)
-        self.network.load_state_dict(self.average)
+                    if self.step == total:
+                        break
+                if self.step % steps_per_epoch == 0 or self.step == total:
+                    self._validate(dev, self.step / steps_per_epoch, fingerprint)
+        if self.step == total and not self._is_validated():
+            self._validate(dev, self.step / steps_per_epoch, fingerprint)
+        keeps_best = self._config.patience and self._best
+        if keeps_best:
+            self._progress.say(
+                f"{head.name}: kept the weights of step {self._best_step} (mean dev AUC {self._best_auc:.4f})"
+            )
+        self.network.load_state_dict(self._best if keeps_best else self.average)
+
+    def _plan(self, crops: Crops, epoch: int) -> list[Pair]:
+        head = self._head
+        return plan_epoch(
+            crops.items, epoch, self._config.seed, head.family_floor, head.max_repeat, head.family_cap, head.blendings,
+            self._config.left_out,
+        )  # fmt: skip
+
+    def _is_over(self, steps_per_epoch: int) -> bool:
+        """Whether dev has not improved for as many epochs as patience allows."""
+        patience = self._config.patience
+        has_waited = self._best_step > 0 and self.step - self._best_step >= patience * steps_per_epoch
+        return bool(patience) and has_waited and self._is_validated()
 
     def _batches(
-        self, crops: Crops, order: list[int], epoch: int, first: int
+        self, crops: Crops, pairs: list[Pair], epoch: int, first: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        data = EpochDataset(crops, order, epoch, first * self._config.batch_size, self._config.seed, self._head)
-        loader: DataLoader[tuple[torch.Tensor, float]] = DataLoader(
-            data, self._config.batch_size, drop_last=True, num_workers=self._config.workers, worker_init_fn=_one_thread
-        )
-        yield from loader
+        per_batch = self._config.batch_size // 2
+        data = EpochDataset(crops, pairs, epoch, first * per_batch, self._config.seed, self._head)
+        loader: DataLoader[tuple[torch.Tensor, torch.Tensor]] = DataLoader(
+            data, per_batch, drop_last=True, num_workers=self._config.workers, worker_init_fn=_one_thread,
+            collate_fn=_batch,
+        )  # fmt: skip
+        threads = cv2.getNumThreads()
+        if self._config.workers:
+            # Before the fork: a child that has no threads of its own would wait for those of its parent to end.
+            cv2.setNumThreads(1)
+        try:
+            yield from loader
+        finally:
+            cv2.setNumThreads(threads)
 
     def _take_step(self, pictures: torch.Tensor, labels: torch.Tensor, total: int) -> float:
         x = pictures.to(self._device, memory_format=torch.channels_last)
         y = labels.to(self._device, torch.float32)
         for group in self._optimizer.param_groups:
             group["lr"] = self._head.learning_rate * one_cycle(self.step / total)
-        torch.manual_seed(self._config.seed * 1_000_003 + self.step)  # dropout of this step, wherever the run began
         self.network.train()
+        loss = self._backward(x, y)
+        if self._config.sam_radius:
+            moved = self._climb(self._config.sam_radius)
+            self._backward(x, y)
+            with torch.no_grad():
+                for parameter, change in moved:
+                    parameter.sub_(change)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self._optimizer.step()
+        self.step += 1
+        self._update_average()
+        return loss
+
+    def _backward(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        """Gradients of the batch, and its loss; dropout is that of this step, wherever the run began."""
+        torch.manual_seed(self._config.seed * 1_000_003 + self.step)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=uses_bfloat16(self._config, self._device)):
             logits = self.network(x)
         loss = F.binary_cross_entropy_with_logits(logits.float(), y)
@@ -118,11 +183,19 @@ class CnnTrainer:
             raise UsageError(f"the loss is not finite at step {self.step}", "use a smaller --learning-rate")
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self._optimizer.step()
-        self.step += 1
-        self._update_average()
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _climb(self, radius: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Move all weights by `radius` along the gradient; returns by how much each was moved."""
+        graded = [p for p in self.network.parameters() if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in graded if p.grad is not None]).norm()
+        moved: list[tuple[torch.Tensor, torch.Tensor]] = [
+            (p, p.grad * (radius / (norm + 1e-12))) for p in graded if p.grad is not None
+        ]
+        for parameter, change in moved:
+            parameter.add_(change)
+        return moved
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -133,8 +206,8 @@ class CnnTrainer:
             else:
                 self.average[name].copy_(value)
 
-    def _validate(self, dev: Crops, epoch: int) -> None:
-        current = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+    def _validate(self, dev: Crops, epoch: float, fingerprint: str) -> None:
+        current = _copied(self.network.state_dict())
         self.network.load_state_dict(self.average)
         logits = score_crops(self._head, self.network, dev, self._device)
         self.network.load_state_dict(current)
@@ -144,6 +217,10 @@ class CnnTrainer:
             rows = np.array([item.dataset == name for item in dev.items])
             if 0 < labels[rows].sum() < rows.sum():
                 row[f"dev_auc[{name}]"] = round(auc(labels[rows], logits[rows]), 4)
+        found = [value for key, value in row.items() if key.startswith("dev_auc")]
+        if found and float(np.mean(found)) > self._best_auc:
+            self._best, self._best_step, self._best_auc = _copied(self.average), self.step, float(np.mean(found))
+        self._save_state(fingerprint)
         self._log(row)
         self._progress.say("  ".join(f"{key} {value}" for key, value in row.items()))
 
@@ -172,6 +249,9 @@ class CnnTrainer:
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self._optimizer.state_dict(),
+            "best": self._best,
+            "best_step": self._best_step,
+            "best_auc": self._best_auc,
         }
         temporary = self._folder / "state.pt.tmp"
         torch.save(state, temporary)
@@ -194,24 +274,36 @@ class CnnTrainer:
         self.average = state["average"]
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
+        self._best, self._best_step, self._best_auc = state["best"], int(state["best_step"]), float(state["best_auc"])
         self._progress.say(f"{self._head.name}: resumed at step {self.step}")
 
 
-def run_fingerprint(config: TrainConfig, head: Head, crops: Crops) -> str:
-    """SHA-256 over all that decides a network's steps: its options, where it starts, and the crops with their pixels."""
+def run_fingerprint(config: TrainConfig, head: Head, crops: Crops, dev: Crops, device: torch.device) -> str:
+    """SHA-256 over all that decides a network's steps: its options, where it starts, precision, crops with their pixels.
+
+    Dev counts where it decides what is kept.
+    """
     fields = [
-        head.name, head.framing, head.input_px, head.epochs, head.learning_rate, head.family_floor, head.max_repeat,
-        head.family_cap, head.backbone, initial_fingerprint(head.init), config.batch_size, config.weight_decay,
-        config.ema_decay, config.seed, crops.sha256,
+        head.name, head.framing, head.sees, head.input_px, head.epochs, head.learning_rate, head.family_floor,
+        head.max_repeat, head.family_cap, dict(head.blendings), head.backbone, initial_fingerprint(head.init),
+        config.batch_size, config.max_steps, config.weight_decay, config.ema_decay, config.seed, config.drop_rate,
+        config.drop_path_rate, config.sam_radius, config.texture_filter if head.framing == "tile" else "none",
+        sorted(config.left_out), uses_bfloat16(config, device), crops.sha256,
+        [config.texture_scored_px, dev.sha256] if config.patience else None,
     ]  # fmt: skip
     return sha256_of_text(json.dumps(fields))
+
+
+def _copied(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
 
 
 def score_crops(head: Head, network: FaceNetwork, crops: Crops, device: torch.device) -> np.ndarray:
     """Logits (N,) float64 of crops, as a scan computes them."""
     detector = head.detector(network, device)
     try:
-        return logit(detector.score([crops[i] for i in range(len(crops))]))
+        of = crops.surroundings if head.sees == "surroundings" else crops.__getitem__
+        return logit(detector.score([of(i) for i in range(len(crops))]))
     finally:
         network.requires_grad_(True)
 
@@ -239,7 +331,4 @@ def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, obj
 
 
 def _one_thread(_worker: int) -> None:
-    import cv2
-
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)

@@ -12,6 +12,10 @@ COMMANDS = {
     "interpolate": ("generators.cli.interpolate", "Show what lies between samples: a strip, a clip."),
     "quality": ("generators.cli.quality", "Measure samples: KID, FID, precision, recall, memorisation."),
     "faceswap": ("generators.faceswap.cli", "Swap faces: extract, train, convert; or warp without training."),
+    "stills": (
+        "generators.stills.cli",
+        "Families of fakes made from a manifest's reals: swaps, samples, redrawn faces.",
+    ),
     "export": ("generators.cli.export", "Keep a run's generator alone, in half precision, to hand on."),
 }
 

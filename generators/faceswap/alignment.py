@@ -1,7 +1,7 @@
 """The aligned face: a square of 256 pixels in which five landmarks lie where the template has them.
 
-A similarity transform (rotation, one scale, translation) by least squares, after Umeyama, PAMI 13 (1991), equations 40 to
-43, without reflection. A face is warped here, unlike in scanning: a swap replaces it anyway.
+A similarity transform by least squares (`forensics.faces.similarity`). A face is warped here, unlike in scanning: a swap
+replaces it anyway.
 Points are (x, y) with the centre of the first pixel at (0, 0), as in OpenCV; a matrix is float64 (2, 3), source to
 destination.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from forensics.faces.similarity import similarity
 
 ALIGNED_PX = 256
 # Eyes, nose, mouth corners of an upright face from the front. Proportions: the template of ArcFace (Deng et al. 2018, arXiv
@@ -24,21 +26,6 @@ LARGEST_STEP = 2.0
 
 Matrix = NDArray[np.float64]  # (2, 3)
 Points = NDArray[np.float64]  # (N, 2)
-
-
-def similarity(source: Points, target: Points) -> Matrix:
-    """The (2, 3) that takes `source` (N, 2) nearest to `target` (N, 2). Raises ValueError where points coincide."""
-    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    centre_a, centre_b = a.mean(0), b.mean(0)
-    # In two dimensions a similarity without reflection is a product of complex numbers, its least squares a quotient.
-    u = (a - centre_a) @ (1, 1j)
-    v = (b - centre_b) @ (1, 1j)
-    power = float(np.vdot(u, u).real)
-    factor = np.vdot(u, v) / power if power > 0 else complex("nan")
-    if not np.isfinite(factor) or abs(factor) < 1e-9:
-        raise ValueError("landmarks coincide")
-    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    return np.column_stack([linear, centre_b - linear @ centre_a])
 
 
 def aligning(landmarks: NDArray[Any]) -> Matrix:

@@ -1,5 +1,5 @@
 """The log of a training run: log.jsonl, one JSON object a line, of a few kinds: `train` and `quality` of a GAN, `swap` and
-`reconstruction` of a face swap.
+`reconstruction` of a face swap, `autoencoder` and `redrawn` of an autoencoder of faces.
 
 Lines are only appended, so a kill costs at most the line being written: a last line without its end is not read, and the
 next append cuts it off. A resumed or rolled-back run takes back the lines after its checkpoint with `forget_after`.
@@ -81,7 +81,27 @@ class ReconstructionRow(Measurement):
     target_psnr_db: float
 
 
-AnyRow = Annotated[Row | QualityRow | SwapRow | ReconstructionRow, Field(discriminator="kind")]
+class AutoencoderRow(Entry):
+    """How training of an autoencoder went since the row before: means over those steps."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    loss: float
+    ssim: float
+    l1: float
+    steps_per_s: float
+
+
+class RedrawnRow(Measurement):
+    """How well faces that were not trained on are redrawn: SSIM and PSNR in dB, means over faces and decoders."""
+
+    kind: Literal["redrawn"] = "redrawn"
+    ssim: float
+    psnr_db: float
+
+
+AnyRow = Annotated[
+    Row | QualityRow | SwapRow | ReconstructionRow | AutoencoderRow | RedrawnRow, Field(discriminator="kind")
+]
 _LINE: TypeAdapter[AnyRow] = TypeAdapter(AnyRow)
 R = TypeVar("R", bound=Entry)
 

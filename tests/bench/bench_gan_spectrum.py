@@ -64,7 +64,9 @@ def drawn(loaded, folder, options, split, seed, encoding):
     pictures = [read_image(item.path) for item in items]
     sides = np.array([len(picture) for picture in pictures], np.int64)
     offsets = np.concatenate([[0], np.cumsum(3 * sides**2)[:-1]])
-    return Crops(items, offsets, sides, np.concatenate([picture.ravel() for picture in pictures]), {})
+    places = np.stack([offsets, sides, offsets, sides], 1)
+    landmarks = np.zeros((len(items), 5, 2), np.float32)  # no pseudo-fakes are made here
+    return Crops(items, places, landmarks, np.concatenate([picture.ravel() for picture in pictures]), {})
 
 
 def main():

@@ -23,7 +23,7 @@ def items(draw, folder: Path):
         path=folder.joinpath(*parts),
         label=draw(st.integers(0, 1)),
         split=draw(st.sampled_from(["", "train", "dev", "test"])),
-        view=draw(st.sampled_from(["face", "scene"])),
+        view=draw(st.sampled_from(["face", "scene", "whole"])),
         extra={"seed": draw(cell), "victim": draw(cell)},
         **texts,
     )

@@ -12,7 +12,7 @@ from forensics.common.outcomes import Outcome
 from forensics.detectors import registry
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import Calibration, Domain, ModelSet
-from forensics.detectors.protocol import logit, sigmoid
+from forensics.detectors.protocol import Subject, logit, sigmoid
 from forensics.detectors.registry import detector_names, load_detector
 
 CPU = torch.device("cpu")
@@ -94,6 +94,10 @@ def colours() -> list[np.ndarray]:
     return [np.full((30, 30, 3), colour, np.uint8) for colour in [(200, 30, 0), (30, 220, 0), (128, 128, 0)]]
 
 
+def subjects() -> list[Subject]:
+    return [Subject.of_crop(crop) for crop in colours()]
+
+
 def test_a_package_s_detector_is_found_by_name(plugins, tmp_path):
     assert set(detector_names()) == {*registry.BUILT_IN, "broken", "green", "red"}
     assert detector_names() == sorted(detector_names())
@@ -125,7 +129,7 @@ def test_the_fusion_is_the_calibrated_sum_and_brings_its_members(plugins, tmp_pa
     ]
     assert bank.primary == "default"
     assert bank.operating_point == point(0.6)
-    logits = bank.calibrated_logits(colours())
+    logits = bank.calibrated_logits(subjects())
     raw_red, raw_green = logit(Red().score(colours())), logit(Green().score(colours()))
     np.testing.assert_allclose(logits["default"], -0.75 + 1.5 * raw_red + 0.5 * raw_green)
     np.testing.assert_allclose(logits["red"], 0.5 + 2 * raw_red)
@@ -138,7 +142,7 @@ def test_an_uncalibrated_detector_alone_has_no_primary(plugins, tmp_path):
     assert [(o.name, o.is_calibrated, o.weight) for o in bank.opinions] == [("green", False, None)]
     assert bank.primary is None
     assert bank.operating_point is None
-    assert list(bank.calibrated_logits(colours())) == ["green"]
+    assert list(bank.calibrated_logits(subjects())) == ["green"]
 
 
 def test_the_first_calibrated_name_is_primary(plugins, tmp_path):
@@ -151,9 +155,112 @@ def test_the_first_calibrated_name_is_primary(plugins, tmp_path):
 
 
 def test_the_first_detector_that_can_explains(plugins, tmp_path):
-    maps = DetectorBank(["red", "green"], described(), tmp_path, CPU).explain(colours())
+    maps = DetectorBank(["red", "green"], described(), tmp_path, CPU).explain(subjects())
     assert [float(heat.mean()) for heat in maps] == pytest.approx([30 / 255, 220 / 255, 128 / 255])
-    assert DetectorBank(["red"], described(), tmp_path, CPU).explain(colours()) == [None] * 3
+    assert DetectorBank(["red"], described(), tmp_path, CPU).explain(subjects()) == [None] * 3
+
+
+class Around:
+    """Score = mean of the blue channel of what it sees: the surroundings."""
+
+    name = "around"
+    description = "how blue the surroundings are"
+    sees = "surroundings"
+
+    def score(self, crops):
+        return np.array([crop[..., 2].mean() / 255 for crop in crops])
+
+    def explain(self, crops):
+        return [np.ones((2, 2), np.float32) for _ in crops]
+
+
+@pytest.fixture
+def with_around(monkeypatch):
+    """Red sees the face, Around its surroundings, Blind neither."""
+
+    class Blind(Around):
+        name = "blind"
+        sees = "nothing"
+
+    class TileRed(Red):
+        name = "tile_red"
+        judges_pictures = True
+
+    kinds = {"red": Red, "green": Green, "around": Around, "blind": Blind, "tile_red": TileRed}
+
+    class Offer:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def load(self):
+            return kinds[self.name]
+
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group, name=None: [Offer(key) for key in kinds if name in (None, key)]
+    )
+
+
+def blue_around(blue: int) -> Subject:
+    crop = np.full((30, 30, 3), (51, 102, 0), np.uint8)
+    around = np.full((51, 51, 3), (0, 0, blue), np.uint8)
+    return Subject(crop, around)
+
+
+def test_each_detector_is_given_what_it_sees(with_around, tmp_path):
+    bank = DetectorBank(["red", "around"], described(), tmp_path, CPU)
+    found = bank.calibrated_logits([blue_around(51), blue_around(204)])
+    np.testing.assert_allclose(sigmoid(found["red"]), [0.2, 0.2])
+    np.testing.assert_allclose(sigmoid(found["around"]), [0.2, 0.8])
+
+
+def test_a_map_of_the_surroundings_is_not_drawn_over_the_face(with_around, tmp_path):
+    maps = DetectorBank(["around", "green"], described(), tmp_path, CPU).explain([blue_around(1)])
+    assert [float(heat.mean()) for heat in maps] == pytest.approx([0.4])
+    assert DetectorBank(["around"], described(), tmp_path, CPU).explain([blue_around(1)]) == [None]
+
+
+def test_what_sees_neither_is_refused(with_around, tmp_path):
+    with pytest.raises(UsageError, match="blind says that it sees 'nothing'"):
+        DetectorBank(["blind"], described(), tmp_path, CPU)
+
+
+WHOLE = Calibration(coefficients={"around": 2.0, "tile_red": 1.0}, intercept=-0.5)
+
+
+def test_pictures_as_a_whole_have_a_fusion_of_their_own(with_around, tmp_path):
+    alone = Calibration(coefficients={"around": 3.0}, intercept=0.0)
+    model_set = described(**{"default": FUSION, "whole-image": WHOLE, "around": alone})
+    bank = DetectorBank(["default"], model_set, tmp_path, CPU, whole=True)
+    assert [(o.name, o.is_calibrated, o.weight) for o in bank.opinions] == [
+        ("whole-image", True, None),
+        ("around", False, 2.0),  # its own calibration was fitted on faces
+        ("tile_red", False, 1.0),
+    ]
+    assert bank.primary == "whole-image"
+    assert bank.operating_point == point(0.7)
+    tiles = subjects()
+    found = bank.calibrated_logits(tiles)
+    blue, red = (logit(kind().score(colours())) for kind in (Around, Red))
+    np.testing.assert_allclose(found["whole-image"], -0.5 + 2 * blue + red)
+    assert DetectorBank(["whole-image"], model_set, tmp_path, CPU, whole=True).opinions == bank.opinions
+    assert DetectorBank(["red"], model_set, tmp_path, CPU).judges_pictures
+    assert not DetectorBank(["red"], described(default=FUSION), tmp_path, CPU).judges_pictures
+
+
+def test_what_judges_faces_alone_judges_no_picture(with_around, tmp_path):
+    model_set = described(**{"default": FUSION, "whole-image": WHOLE})
+    with pytest.raises(UsageError, match="detector red judges faces") as caught:
+        DetectorBank(["red"], model_set, tmp_path, CPU, whole=True)
+    assert "spectrum" in caught.value.hint
+    with pytest.raises(UsageError, match="'whole-image' judges pictures as a whole") as caught:
+        DetectorBank(["whole-image"], model_set, tmp_path, CPU)
+    assert "--whole-image" in caught.value.hint
+
+
+def test_weights_without_that_fusion_say_so(with_around, tmp_path):
+    with pytest.raises(WeightsError, match="no calibration 'whole-image'") as caught:
+        DetectorBank(["default"], described(default=FUSION), tmp_path, CPU, whole=True)
+    assert "--whole-image" in caught.value.hint
 
 
 class Failing(Green):
@@ -193,29 +300,29 @@ def bank_of(monkeypatch, tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError("no kernel"), KeyError("layer"), AssertionError(), StopIteration()])
 def test_what_a_detector_raises_is_the_item_s_outcome(bank_of, error):
     with pytest.raises(DetectorError, match=f"failing failed: {type(error).__name__}") as caught:
-        bank_of(Failing(error)).calibrated_logits(colours())
+        bank_of(Failing(error)).calibrated_logits(subjects())
     assert caught.value.outcome is Outcome.DETECTOR_ERROR
-    assert bank_of(Failing(error)).explain(colours()) == [None] * 3
+    assert bank_of(Failing(error)).explain(subjects()) == [None] * 3
 
 
 @pytest.mark.parametrize("scores", [None, ["a", "b", "c"], [[0.1], [0.2, 0.3], []], [0.5, 0.5], [0.1, 0.2, np.nan]])
 def test_what_are_no_scores_is_the_item_s_outcome(bank_of, scores):
     with pytest.raises(DetectorError, match="failing"):
-        bank_of(Failing(scores=scores)).calibrated_logits(colours())
+        bank_of(Failing(scores=scores)).calibrated_logits(subjects())
 
 
 @pytest.mark.parametrize(
     "maps", [None, [], [np.zeros(3)] * 3, [np.full((2, 2), 1.5)] * 3, [np.full((2, 2), np.nan)] * 3, ["a", "b", "c"]]
 )
 def test_what_are_no_heatmaps_is_not_shown(bank_of, maps):
-    assert bank_of(Failing(maps=maps)).explain(colours()) == [None] * 3
+    assert bank_of(Failing(maps=maps)).explain(subjects()) == [None] * 3
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
 def test_an_interruption_is_no_fault_of_the_detector(bank_of, error):
     for ask in (bank_of(Failing(error)).calibrated_logits, bank_of(Failing(error)).explain):
         with pytest.raises(type(error)):
-            ask(colours())
+            ask(subjects())
 
 
 def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch, tmp_path):
@@ -232,7 +339,7 @@ def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch, tmp_path):
 def test_no_detectors_give_no_opinions(tmp_path):
     bank = DetectorBank([], described(), tmp_path, CPU)
     assert bank.opinions == []
-    assert bank.calibrated_logits(colours()) == {}
+    assert bank.calibrated_logits(subjects()) == {}
 
 
 def test_a_set_without_a_fusion_cannot_give_one(plugins, tmp_path):

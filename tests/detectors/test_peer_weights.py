@@ -16,7 +16,7 @@ from forensics.config import ScanConfig
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import Calibration, load_model_set
 from forensics.detectors.peer_weights import file_hashes, shown_name, split_name, with_weights
-from forensics.detectors.protocol import logit
+from forensics.detectors.protocol import Subject, logit
 from forensics.detectors.registry import load_detector
 from forensics.scan import Scanner
 
@@ -127,7 +127,7 @@ def test_a_bank_reports_each_file_apart_and_uncalibrated(folder, portrait, tmp_p
     assert [(o.name, o.is_calibrated) for o in bank.opinions] == [("meso4@A", False), ("meso4@B", False)]
     assert bank.primary is None
     crops = [portrait[:200, 100:300]]
-    found = bank.calibrated_logits(crops)
+    found = bank.calibrated_logits([Subject.of_crop(crop) for crop in crops])
     np.testing.assert_allclose(found["meso4@B"], logit(load_detector(names[1], model_set, tmp_path, CPU).score(crops)))
 
 

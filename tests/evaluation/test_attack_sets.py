@@ -32,6 +32,7 @@ from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
 from forensics.detectors.bank import DetectorBank
 from forensics.detectors.model_set import Calibration, load_model_set
+from forensics.detectors.protocol import Subject
 from forensics.environment import library_versions
 from forensics.faces.canonical import REFERENCE_LANDMARKS, crop_face
 from forensics.faces.types import Face
@@ -389,7 +390,7 @@ def test_victims_say_what_a_scan_says(shipped):
     """The fusion as one differentiable function is the bank's calibrated logit, and so is a single member."""
     crop = cv2.GaussianBlur(noise(3, 150, 150), (0, 0), 2)
     bank = DetectorBank(["default", "cnn"], *shipped, CPU)
-    expected = bank.calibrated_logits([crop])
+    expected = bank.calibrated_logits([Subject.of_crop(crop)])
     for name in ("default", "cnn"):
         victim = load_victim(name, *shipped, CPU)
         x = to_batch([crop]).requires_grad_(True)
@@ -407,7 +408,9 @@ def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(sh
     fusion = Calibration(coefficients={"cnn": 0.7, "spectrum": 0.4}, intercept=-0.3)
     model_set = model_set.model_copy(update={"calibrations": {**model_set.calibrations, "default": fusion}})
     crops = [cv2.GaussianBlur(noise(k, 150, 150), (0, 0), 2) for k in range(2)]
-    expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(crops)["default"]
+    expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(
+        [Subject.of_crop(crop) for crop in crops]
+    )["default"]
     victim = load_victim("default", model_set, folder, CPU)
     assert (victim.members, victim.left_out) == (("cnn",), ("spectrum",))
     rest = victim.left_out_logits(crops)

@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from eval.attack_sets.report import render_attack_markdown
 from eval.attack_sets.results import AttackResults, CellPart, LeftOut, SetPart
-from eval.attack_sets.transfer import Judging, Seen, cell_figures, clustered_share, threat_model
+from eval.attack_sets.transfer import Judging, Seen, cell_figures, threat_model
 from eval.cli.attack import command
 from eval.results import DatasetPart, ProvenancePart
+from forensics.common.metrics import clustered_share
 from forensics.common.seeds import rng_for
 
 NAN = math.nan

@@ -5,13 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forensics.detectors.cnn_network import MAX_TILE_SOURCE_PX
 from forensics.faces.canonical import (
+    MAX_SURROUNDINGS_PX,
     MIN_CROP_PX,
     REFERENCE_LANDMARKS,
+    SURROUNDINGS,
     canonical_square,
     crop_face,
     crop_square,
+    crop_surroundings,
     middle_square,
+    reduce_surroundings,
 )
 
 
@@ -118,6 +123,64 @@ def test_crop_of_a_face_is_the_square_of_its_landmarks():
     crop = crop_face(frame, (REFERENCE_LANDMARKS * 128 + [210, 33]).astype(np.float32))
     assert crop.shape == (128, 128, 3)
     assert place_of(crop) == (210, 33)
+
+
+def landmarks_at(side: float, left: float, top: float) -> np.ndarray:
+    return (REFERENCE_LANDMARKS * side + [left, top]).astype(np.float32)
+
+
+def test_surroundings_are_the_square_enlarged_about_its_centre():
+    frame = numbered(400, 600)
+    around = crop_surroundings(frame, landmarks_at(100, 210, 133))
+    assert around.shape == (170, 170, 3)
+    assert place_of(around) == (175, 98)
+    assert np.array_equal(around, frame[98:268, 175:345])
+    assert around.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "left", "top"),
+    [
+        ((200, 300), 90, 0, 0),
+        ((200, 300), 90, 205, 108),
+        (
+            (200, 300),
+            90,
+            -29,
+            -20,
+        ),  # sticks out by nearly a third: moved by its own square's rule, not by the larger one's
+        ((150, 300), 100, 180, 20),  # larger than the frame is high
+        ((120, 90), 100, -5, 12),
+    ],
+)
+def test_surroundings_lie_in_the_frame_and_hold_the_face(shape, side, left, top):
+    frame, landmarks = numbered(*shape), landmarks_at(side, left, top)
+    face, around = crop_face(frame, landmarks), crop_surroundings(frame, landmarks)
+    (face_x, face_y), (x, y) = place_of(face), place_of(around)
+    size = around.shape[0]
+    assert around.shape == (min(round(SURROUNDINGS * side), *shape),) * 2 + (3,)
+    assert np.array_equal(around, frame[y : y + size, x : x + size])
+    # Each square is rounded to pixels by itself.
+    assert x - 1 <= face_x and face_x + face.shape[1] <= x + size + 1
+    assert y - 1 <= face_y and face_y + face.shape[0] <= y + size + 1
+
+
+def test_large_surroundings_are_reduced_to_what_detectors_look_at():
+    frame = np.full((900, 900, 3), 200, np.uint8)
+    frame[:, 450:] = 40
+    around = crop_surroundings(frame, landmarks_at(400, 250, 250))
+    assert around.shape == (MAX_SURROUNDINGS_PX, MAX_SURROUNDINGS_PX, 3)
+    assert (around[:, :127] == 200).all() and (around[:, 129:] == 40).all()
+    assert reduce_surroundings(around) is around
+    assert MAX_SURROUNDINGS_PX == MAX_TILE_SOURCE_PX
+
+
+@pytest.mark.parametrize(("side", "left"), [(90, 260), (20, 100)])
+def test_a_face_without_a_crop_has_no_surroundings(side, left):
+    frame = numbered(200, 300)
+    for cut in (crop_face, crop_surroundings):
+        with pytest.raises(ValueError, match="face"):
+            cut(frame, landmarks_at(side, left, 50))
 
 
 @pytest.mark.parametrize(

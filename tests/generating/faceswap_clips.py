@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from forensics.faces.similarity import similarity
 from forensics.faces.types import Face
 from forensics.perturb.clip import recompress_clip
-from generators.faceswap.alignment import TEMPLATE, similarity, transform
+from generators.faceswap.alignment import TEMPLATE, transform
 
 SIZE = (240, 160)  # width, height
 RED, GREEN = (220, 60, 60), (50, 190, 60)

@@ -1,6 +1,7 @@
 """The page and the index say what the record says: escaped, complete, and the same every time."""
 
 import base64
+import csv
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from forensics.common.outcomes import Outcome
 from forensics.report.html import IndexEntry, describe_ratio, format_share, render_index, render_page
 from forensics.report.pictures import MAX_SHOWN_PX, MomentPicture, data_uri, overlay_heatmap
 from forensics.report.record import DetectorPart, Interval, Record
+from forensics.report.summary import csv_text, face_count
 from forensics.report.timeline import MAX_ROWS, lay_out_timeline, split_at_gaps, spread
 
 HOSTILE_NAMES = (
@@ -160,6 +162,14 @@ def test_missing_values_are_never_zero(records: ModuleType) -> None:
 
     row = Page(render_index([IndexEntry(records.make_failure(), "a.html")])).text
     assert row.count("not available") == 3  # probability, faces, key moment
+
+    # What was not looked at to the end has no number of faces, in either table.
+    broken = records.make_record(outcome=Outcome.DETECTOR_ERROR, verdict=None)
+    assert broken.tracks and face_count(broken) is None
+    row = Page(render_index([IndexEntry(broken, "a.html")])).text
+    assert row.count("not available") == 3
+    (line,) = csv.DictReader(csv_text([broken]).splitlines())
+    assert line["faces"] == ""
 
     track = records.make_track(1, 0.5).model_copy(update={"probability": None, "outcome": Outcome.TOO_SMALL})
     detector = DetectorPart(

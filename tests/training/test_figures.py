@@ -126,3 +126,10 @@ def test_the_curve_is_well_formed_and_inside_its_frame(tmp_path):
 def test_a_run_without_a_log_has_an_empty_curve(tmp_path):
     root = parsed(tmp_path / "none.jsonl")
     assert root.findall("{http://www.w3.org/2000/svg}polyline") == []
+
+
+def test_names_of_data_stay_text_in_the_card():
+    block = {"n_real": 7, "n_fake": 9, "n_missed": 0, "coverage": 1.0, "auc": estimate(0.9), "fpr": None, "tpr": None,
+             "fnr": None, "inconclusive": None}  # fmt: skip
+    text = card_text({"test": {"default": {"a|<b>": block}}}, {}, {})
+    assert "| a\\|\\<b\\> | 7 / 9 |" in text

@@ -66,8 +66,8 @@ def made_crops(n: int, seed: int) -> Crops:
         pictures.append(np.clip(gray, 0, 255).astype(np.uint8)[..., None].repeat(3, -1))
     return Crops(
         items=tuple(Item(Path(f"/{seed}/{i}.png"), i % 2, dataset="drawn", source=f"s{i // 4}") for i in range(n)),
-        offsets=np.arange(n, dtype=np.int64) * pictures[0].size,
-        sides=np.full(n, 64, np.int64),
+        places=np.array([[i * pictures[0].size, 64] * 2 for i in range(n)], np.int64),
+        landmarks=np.zeros((n, 5, 2), np.float32),
         pixels=np.concatenate([picture.ravel() for picture in pictures]),
         missed={},
     )

@@ -1,6 +1,7 @@
 """From a manifest to weights that scan: crops, training, calibration, figures, on two dozen small pictures."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +13,18 @@ from PIL import Image
 
 from forensics.common.errors import ManifestError, UsageError, WeightsError
 from forensics.common.manifest import Item
+from forensics.common.options_file import resolve_options
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
 from forensics.detectors.model_set import load_model_set
-from forensics.faces.canonical import REFERENCE_LANDMARKS
-from forensics.faces.types import Face
+from forensics.faces.mtcnn import MtcnnDetector
 from forensics.report import store
 from forensics.scan import Scanner
-from forensics.training import recipe
+from forensics.training import measure, recipe
 from forensics.training.config import TrainConfig
 from forensics.training.crops import load_crops
-from forensics.training.recipe import run_folder, run_recipe
+from forensics.training.recipe import run_folder, run_recipe, without_fakes_of
 
 CONFIG = TrainConfig(
     backbone="test_efficientnet", init="none", input_px=64, epochs=1, batch_size=4, workers=0, precision="float32",
@@ -77,16 +78,20 @@ def weights(items, tmp_path_factory) -> Path:
 def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
     model_set, _ = load_model_set(weights)
     assert list(model_set.weights) == ["cnn", "texture", "spectrum", "durall", "frank"]
+    names = ["default", *model_set.weights]
     assert set(model_set.calibrations["default"].coefficients) == {"cnn", "texture", "spectrum"}
     assert list(model_set.weights["durall"].settings) == ["inverse_penalty"]
-    assert set(model_set.calibrations) == set(model_set.operating_points) == {"default", *model_set.weights}
+    assert set(model_set.calibrations) == set(model_set.operating_points) == {*names, "whole-image"}
     assert (model_set.licence, model_set.trained_on) == ("test only", "train splits of portraits")
     assert model_set.selftest_logit is not None
-    n_test = sum(item.split == "test" for item in items)
-    assert all(f"({n_test} pictures)" in point.test_set for point in model_set.operating_points.values())
+    test = [item for item in items if item.split == "test"]
+    assert all(f"({len(test)} pictures)" in model_set.operating_points[name].test_set for name in names)
+    n_whole = sum(item.view == "scene" for item in test)
+    assert f"({n_whole} pictures)" in model_set.operating_points["whole-image"].test_set
+    assert 0 < n_whole < len(test)
     metrics = json.loads((weights / "metrics.json").read_text(encoding="utf-8"))
     for split in ("dev", "test"):
-        for block in (metrics[split][name]["portraits"] for name in model_set.calibrations):
+        for block in (metrics[split][name]["portraits"] for name in names):
             assert block["n_real"] + block["n_fake"] + block["n_missed"] == sum(i.split == split for i in items)
             assert block["coverage"] == 1
             assert 0 <= block["auc"]["low"] <= block["auc"]["value"] <= block["auc"]["high"] <= 1
@@ -96,6 +101,15 @@ def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
     assert (weights / "cnn" / "curve.svg").read_text(encoding="utf-8").startswith("<svg")
     assert TrainConfig.model_validate_json((weights / "config.json").read_text(encoding="utf-8")) == CONFIG
     assert [path.name for path in weights.rglob("*") if path.name.endswith(".tmp")] == []
+
+
+def test_the_options_are_kept_as_a_file_that_gives_the_same_run(weights):
+    file = weights / "recipe.toml"
+    assert resolve_options(TrainConfig, file, {}, "recipe", "") == CONFIG
+    text = file.read_text(encoding="utf-8").splitlines()
+    for name, field in TrainConfig.model_fields.items():
+        (line,) = (number for number, line in enumerate(text) if line.startswith(f"{name} = "))
+        assert text[line - 1] == f"# {field.description}"
 
 
 def test_pixels_in_twins_are_what_the_spectrum_sees(weights):
@@ -147,8 +161,9 @@ def test_too_few_groups_for_a_baseline_are_noticed_before_anything_is_trained(it
         run_recipe(CONFIG, alike, tmp_path, "x", Progress(quiet=True))
     assert not list(tmp_path.iterdir())
     # Enough in the manifest, too few of which a face was found.
-    some = [item for item in items if item.split == "train"][:4] + [item for item in items if item.split == "dev"]
-    one_crop = load_crops(some[:2], tmp_path / "crops", Fixed(), Progress(quiet=True))
+    faces = [replace(item, view="face") for item in items]
+    some = [item for item in faces if item.split == "train"][:4] + [item for item in faces if item.split == "dev"]
+    one_crop = load_crops(some[:2], tmp_path / "crops", NoFaces(), Progress(quiet=True))
     monkeypatch.setattr(recipe, "load_crops", lambda *_: one_crop)
     monkeypatch.setattr(recipe, "_train", not_reached)
     with pytest.raises(ManifestError, match="too few real or fake groups"):
@@ -159,10 +174,141 @@ def not_reached(*_arguments: object) -> None:
     raise AssertionError("trained all the same")
 
 
+class NoFaces:
+    """A detector that finds none: pictures of view `face` are all that gives a crop."""
+
+    name = MtcnnDetector.name
+
+    def __init__(self, *_arguments: object) -> None:
+        self.n_seen = 0
+
+    def detect(self, frames):
+        self.n_seen += len(frames)
+        return [[] for _ in frames]
+
+    def refine(self, frames, boxes):
+        raise AssertionError("stills are detected")
+
+
+# --- which pictures it needs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_sets(items) -> list[Item]:
+    """Face pictures of all splits, every other source in a second data set."""
+    return [replace(i, view="face", dataset="ab"[int(i.source) // 4 % 2]) for i in items]
+
+
+def without(items: list[Item], split: str, label: int) -> list[Item]:
+    return [item for item in items if (item.split, item.label) != (split, label)]
+
+
+class ReachedError(Exception):
+    """What was checked is in order."""
+
+
+def reached(*_arguments: object) -> None:
+    raise ReachedError
+
+
+@pytest.mark.parametrize(
+    ("detectors", "split", "label", "message"),
+    [
+        (("cnn", "spectrum"), "train", 1, "spectrum: the train split needs real and fake"),
+        (("texture",), "train", 1, "texture: the train split needs real and fake"),
+        (("meso4", "cnn"), "train", 1, "meso4: the train split needs"),
+        (("durall",), "train", 1, "durall: the train split needs"),
+        (("cnn",), "train", 0, "cnn: the train split needs real and fake"),
+        (("cnn",), "dev", 0, "the dev split needs real and fake"),
+        (("cnn",), "dev", 1, "the dev split needs real and fake"),
+    ],
+)
+def test_a_missing_class_is_noticed_before_anything_is_written(two_sets, tmp_path, detectors, split, label, message):
+    config = CONFIG.model_copy(update={"detectors": detectors})
+    with pytest.raises(ManifestError, match=message) as caught:
+        run_recipe(config, without(two_sets, split, label), tmp_path, "x", Progress(quiet=True))
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_reals_alone_are_enough_for_a_network_that_is_shown_pseudo_fakes(two_sets, tmp_path, monkeypatch):
+    reals = without(two_sets, "train", 1)
+    config = CONFIG.model_copy(update={"detectors": ("cnn",)})
+    monkeypatch.setattr(recipe, "run_folder", reached)
+    with pytest.raises(ReachedError):
+        run_recipe(config, reals, tmp_path, "x", Progress(quiet=True))
+    none = dict.fromkeys(("self_blends", "warp_blends", "part_blends", "face_blends"), 0.0)
+    with pytest.raises(ManifestError, match="cnn: the train split needs") as caught:
+        run_recipe(config.model_copy(update=none), reals, tmp_path, "x", Progress(quiet=True))
+    assert "--self-blends" in caught.value.hint
+
+
+def test_fakes_of_a_data_set_that_is_left_out_are_not_trained_on(two_sets, tmp_path, monkeypatch):
+    """Neither by the linear models, nor by a network's plan; dev keeps them."""
+    fitted: list[Item] = []
+
+    def note(crops, _progress):
+        fitted.extend(crops.items)
+        raise ReachedError
+
+    monkeypatch.setattr(recipe, "MtcnnDetector", NoFaces)
+    monkeypatch.setattr(recipe, "features_of", note)
+    config = CONFIG.model_copy(update={"detectors": ("spectrum",), "left_out": ("b",)})
+    with pytest.raises(ReachedError):
+        run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
+    expected = Counter((i.dataset, i.label) for i in two_sets if i.split == "train")
+    assert expected.pop(("b", 1)) > 0
+    assert Counter((item.dataset, item.label) for item in fitted) == expected
+
+
+def test_a_data_set_to_leave_out_that_is_not_there_is_noticed_at_once(two_sets, tmp_path):
+    config = CONFIG.model_copy(update={"left_out": ("a", "c")})
+    with pytest.raises(UsageError, match="--left-out c: no such data set") as caught:
+        run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
+    assert caught.value.hint == "there are: a, b"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_left_is_counted_without_what_is_left_out(two_sets, tmp_path):
+    config = CONFIG.model_copy(update={"detectors": ("cnn", "durall"), "left_out": ("a", "b")})
+    with pytest.raises(ManifestError, match="durall: the train split needs"):
+        run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_leaving_out_nothing_leaves_everything(two_sets, tmp_path):
+    crops = load_crops(two_sets[:6], tmp_path, NoFaces(), Progress(quiet=True))
+    assert without_fakes_of(crops, ()).items == crops.items
+    assert [item.label for item in without_fakes_of(crops, ("a",)).items] == [0, 0, 0]
+
+
+def test_crops_that_are_kept_elsewhere_serve_several_runs(two_sets, tmp_path, monkeypatch):
+    detectors = []
+
+    def detector(*arguments: object) -> NoFaces:
+        detectors.append(NoFaces(*arguments))
+        return detectors[-1]
+
+    monkeypatch.setattr(recipe, "MtcnnDetector", detector)
+    monkeypatch.setattr(recipe, "_train", reached)
+    config = CONFIG.model_copy(update={"detectors": ("durall",)})
+    for name in ("first", "second"):
+        with pytest.raises(ReachedError):
+            run_recipe(config, two_sets, tmp_path / name, "x", Progress(quiet=True), crops=tmp_path / "kept")
+        assert not (tmp_path / name / "crops").exists()
+    found = sorted((path.parent.name, path.suffix) for path in (tmp_path / "kept").rglob("*.*"))
+    assert found == [("dev", ".bin"), ("dev", ".json"), ("train", ".bin"), ("train", ".json")]
+    first, second = (part.n_seen for part in detectors)
+    assert first > 0
+    assert second == 0
+
+
 # --- whose folder it is -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.json", "metrics.json", "card.md", "cnn.safetensors", "crops/a"])
+@pytest.mark.parametrize("name", [
+    "config.json", "recipe.toml", "model.json", "metrics.json", "card.md", "cnn.safetensors", "crops/a",
+])  # fmt: skip
 def test_somebody_else_s_file_is_not_replaced(items, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("{}")
@@ -212,7 +358,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
 def test_what_is_not_calibrated_yet_is_no_set_of_weights(items, tmp_path, monkeypatch):
     """The run is stopped while test pictures are scored: the folder does not scan, and a second call finishes it."""
     config = CONFIG.model_copy(update={"detectors": ("cnn",)})
-    score = recipe.score_items
+    score = measure.score_items
     folders = []
 
     def score_or_stop(some: list[Item], folder: Path, *others: object):
@@ -224,7 +370,7 @@ def test_what_is_not_calibrated_yet_is_no_set_of_weights(items, tmp_path, monkey
         return score(some, folder, *others)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(recipe, "score_items", score_or_stop)
+        patch.setattr(measure, "score_items", score_or_stop)
         run_recipe(config, items, tmp_path, "x", Progress(quiet=True))
     assert len(folders) == 2
     assert not (tmp_path / "model.json").exists()
@@ -234,99 +380,24 @@ def test_what_is_not_calibrated_yet_is_no_set_of_weights(items, tmp_path, monkey
     assert all("pictures)" in point.test_set for point in model_set.operating_points.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "card.md", "cnn", "cnn.safetensors", "config.json", "crops", "forensics-run.json", "metrics.json", "model.json",
+        "recipe.toml",
     ]  # fmt: skip
 
 
-# --- crops --------------------------------------------------------------------------------------------------------
+def test_pictures_that_are_judged_as_a_whole_are_not_cropped(items, tmp_path, monkeypatch):
+    asked: list[Item] = []
 
+    class EnoughError(Exception):
+        pass
 
-class Fixed:
-    """Finds a small and a large face in every picture of at least 100 pixels."""
+    def crops(wanted, *_):
+        asked.extend(wanted)
+        raise EnoughError
 
-    name = "fixed"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def detect(self, frames):
-        self.calls += len(frames)
-        return [[self._face(30, 5, 0.99), self._face(60, 40, 0.8)] if f.shape[0] >= 100 else [] for f in frames]
-
-    def refine(self, frames, boxes):
-        raise AssertionError("stills are detected")
-
-    @staticmethod
-    def _face(side: float, at: float, confidence: float) -> Face:
-        landmarks = (REFERENCE_LANDMARKS * side + at).astype(np.float32)
-        return Face(np.array([at, at, at + side, at + side], np.float32), landmarks, confidence)
-
-
-@pytest.fixture
-def mixed(tmp_path) -> list[Item]:
-    """A face crop that is not square, a scene, a scene without a face, and a file that is no picture."""
-    rng = np.random.default_rng(0)
-    wide = save(rng.integers(0, 256, (40, 60, 3), np.uint8), tmp_path / "wide.png")
-    scene = save(rng.integers(0, 256, (120, 150, 3), np.uint8), tmp_path / "scene.png")
-    small = save(rng.integers(0, 256, (30, 30, 3), np.uint8), tmp_path / "small.png")
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    return [
-        Item(wide, 0, dataset="a", view="face"),
-        Item(small, 1, dataset="a"),
-        Item(scene, 1, dataset="b"),
-        Item(tmp_path / "broken.png", 0, dataset="b"),
-        Item(tmp_path / "absent.png", 0, dataset="b", view="face"),
-    ]
-
-
-def test_crops_are_pixels_of_their_pictures(mixed, tmp_path):
-    crops = load_crops(mixed, tmp_path / "cache", Fixed(), Progress(quiet=True))
-    assert [item.path.name for item in crops.items] == ["wide.png", "scene.png"]
-    assert crops.missed == {"a": 1, "b": 2}
-    wide, scene = (np.asarray(Image.open(item.path)) for item in crops.items)
-    assert np.array_equal(crops[0], wide[:, 10:50])
-    # The larger of the two faces.
-    assert np.array_equal(crops[1], scene[40:100, 40:100])
-
-
-def test_crops_are_made_once_and_again_when_a_file_changes(mixed, tmp_path):
-    detector, folder = Fixed(), tmp_path / "cache"
-    first = load_crops(mixed, folder, detector, Progress(quiet=True))
-    calls = detector.calls
-    again = load_crops(mixed, folder, detector, Progress(quiet=True))
-    assert detector.calls == calls
-    assert all(np.array_equal(first[i], again[i]) for i in range(len(first)))
-    changed = np.full((44, 44, 3), 9, np.uint8)
-    save(changed, mixed[0].path)
-    assert np.array_equal(load_crops(mixed, folder, detector, Progress(quiet=True))[0], changed)
-    assert detector.calls > calls
-
-
-def test_a_relabelled_manifest_keeps_its_crops(mixed, tmp_path):
-    detector, folder = Fixed(), tmp_path / "cache"
-    load_crops(mixed, folder, detector, Progress(quiet=True))
-    calls = detector.calls
-    flipped = [Item(i.path, 1 - i.label, dataset=i.dataset, view=i.view) for i in mixed]
-    crops = load_crops(flipped, folder, detector, Progress(quiet=True))
-    assert detector.calls == calls
-    assert [item.label for item in crops.items] == [1, 0]
-
-
-def test_an_index_never_stands_beside_the_pixels_of_another_run(mixed, tmp_path, monkeypatch):
-    from forensics.training import crops as room
-
-    folder = tmp_path / "cache"
-    expected = load_crops(mixed[:1], folder, Fixed(), Progress(quiet=True))[0].copy()
-
-    def fail(*_arguments):
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(room, "write_atomic", fail)
-        load_crops(mixed[2:3], folder, Fixed(), Progress(quiet=True))
-    assert np.array_equal(load_crops(mixed[:1], folder, Fixed(), Progress(quiet=True))[0], expected)
-
-
-def test_a_manifest_without_any_face_is_a_typed_error(mixed, tmp_path):
-    with pytest.raises(ManifestError, match="no picture") as caught:
-        load_crops(mixed[3:], tmp_path / "cache", Fixed(), Progress(quiet=True))
-    assert "view" in caught.value.hint
+    monkeypatch.setattr(recipe, "load_crops", crops)
+    whole = [replace(item, view="whole") for item in items if item.view == "scene"]
+    faces = [item for item in items if item.view == "face"]
+    with pytest.raises(EnoughError):
+        run_recipe(CONFIG, [*whole, *faces, *items], tmp_path / "run", "test only", Progress(quiet=True))
+    assert asked
+    assert {item.view for item in asked} == {"face", "scene"}

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file
-from generators.faceswap.alignment import ALIGNED_PX, TEMPLATE, similarity
+from forensics.faces.similarity import similarity
+from generators.faceswap.alignment import ALIGNED_PX, TEMPLATE
 
 Vectors = NDArray[np.float32]  # (N, D), each of length 1
 Faces = NDArray[np.uint8]  # (N, 256, 256, 3) RGB, aligned

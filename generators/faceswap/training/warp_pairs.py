@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forensics.common.seeds import rng_for
+from forensics.faces.similarity import similarity
 from generators.data.order import batch_indices
-from generators.faceswap.alignment import ALIGNED_PX, Matrix, Points, inverse, rescaled, similarity, transform
+from generators.faceswap.alignment import ALIGNED_PX, Matrix, Points, inverse, rescaled, transform
 from generators.faceswap.config import SwapConfig
 
 # The middle of the aligned face, which is all that the networks see: 128 - 110 to 128 + 110.

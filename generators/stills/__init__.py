@@ -1,0 +1,1 @@
+"""Families of labelled fakes made from still pictures, each with its reals beside it: `forensics generate stills`."""

@@ -1,0 +1,147 @@
+"""What each ingredient of the detectors' recipe is worth: short trainings with one of them changed, at one budget.
+
+    python tests/bench/bench_recipes.py --data dfdc/manifest.csv --data ... --output runs/recipes [--only NAME ...]
+
+Every variant is the base with the options that its line names, trained for about as many seconds as the others (steps are
+fixed, so that a run can be repeated; they follow from the pictures a second of that network on two quiet cores). The first
+table is of dev; with --split test it is of test, for the protocols that leave families out. AUC per data set with its 95 %
+interval by bootstrap over clusters (shared source or identity), clean and after JPEG 50, H.264 CRF 35, half size and back.
+A run that was stopped goes on where it was; finished ones are not trained again. Crops are kept in OUTPUT/crops.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from forensics.common.files import write_atomic
+from forensics.common.manifest import Item, read_manifest
+from forensics.common.metrics import auc_with_interval
+from forensics.common.progress import Progress
+from forensics.detectors.protocol import logit
+from forensics.faces.mtcnn import MtcnnDetector
+from forensics.faces.types import Frame
+from forensics.perturb import h264, jpeg, resize_and_restore
+from forensics.training.config import TrainConfig
+from forensics.training.crops import Crops, load_crops
+from forensics.training.evaluate import as_dict, clusters_of_items
+from forensics.training.heads import heads_of
+from forensics.training.loop import CnnTrainer
+
+NO_BLENDS: dict[str, object] = {"self_blends": 0.0, "warp_blends": 0.0, "part_blends": 0.0, "face_blends": 0.0}
+BASE: dict[str, object] = {"detectors": ("cnn",), "epochs": 1000.0, "max_steps": 560}
+TEXTURE: dict[str, object] = {
+    "detectors": ("texture",),
+    "texture_epochs": 1000.0,
+    "texture_px": 160,
+    "texture_scored_px": 256,
+}
+REAL_FAMILIES = ("dfdc", "ffhq_stylegan", "photoshop", "text_to_image")
+VARIANTS: dict[str, dict[str, object]] = {
+    "no pseudo-fakes": NO_BLENDS,
+    "self-blends alone": {**NO_BLENDS, "self_blends": 0.4},
+    "all pseudo-fakes": {},
+    "more pseudo-fakes": {"self_blends": 0.8, "warp_blends": 0.2, "part_blends": 0.2, "face_blends": 0.2},
+    "seed 1": {"seed": 1},
+    "128 px": {"input_px": 128, "max_steps": 800},
+    "192 px": {"input_px": 192, "max_steps": 400},
+    "224 px": {"input_px": 224, "max_steps": 280},
+    "sharpness-aware": {"sam_radius": 0.05, "max_steps": 280},
+    "no real fakes": {
+        "left_out": REAL_FAMILIES, "self_blends": 1.0, "warp_blends": 0.25, "part_blends": 0.25, "face_blends": 0.25,
+    },
+    **{f"without {name}": {"left_out": (name,)} for name in REAL_FAMILIES},
+    "texture": TEXTURE,
+    "texture npr": {**TEXTURE, "texture_filter": "npr"},
+    "texture highpass": {**TEXTURE, "texture_filter": "highpass"},
+    "texture 128 px": {**TEXTURE, "texture_px": 128, "max_steps": 800},
+    **{f"texture without {name}": {**TEXTURE, "left_out": (name,)} for name in REAL_FAMILIES},
+}  # fmt: skip
+CONDITIONS: dict[str, Callable[[Frame], Frame]] = {
+    "clean": lambda crop: crop,
+    "jpeg:50": lambda crop: jpeg(crop, 50),
+    "h264:35": lambda crop: h264(crop, 35.0),
+    "resize:0.5": lambda crop: resize_and_restore(crop, 0.5),
+}
+
+
+def main() -> None:
+    """Train what is not there yet, score, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", required=True, metavar="MANIFEST")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--crops", type=Path, help="where face crops are kept (default: OUTPUT/crops)")
+    parser.add_argument("--only", action="append", default=[], help="a variant's name; may be repeated")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="for all variants (JSON values)"
+    )
+    arguments = parser.parse_args()
+    items = [item for name in arguments.data for item in read_manifest(Path(name)) if item.view != "whole"]
+    kept = arguments.crops or arguments.output / "crops"
+    train, dev = (_crops(items, split, kept) for split in ("train", "dev"))
+    judged = dev if arguments.split == "dev" else _crops(items, "test", kept)
+    changed = {key: json.loads(value) for key, _, value in (text.partition("=") for text in arguments.set)}
+    rows = {}
+    for name in arguments.only or VARIANTS:
+        config = TrainConfig.model_validate({**BASE, **VARIANTS[name], **changed})
+        folder = arguments.output / name.replace(" ", "-")
+        rows[name] = _row(config, folder, train, dev, judged, arguments.split)
+        print(_table({name: rows[name]}), flush=True)
+    print(_table(rows))
+
+
+def _crops(items: list[Item], split: str, folder: Path) -> Crops:
+    chosen = [item for item in items if item.split == split]
+    return load_crops(chosen, folder / split, MtcnnDetector(torch.device("cpu")), Progress(True))
+
+
+def _row(config: TrainConfig, folder: Path, train: Crops, dev: Crops, judged: Crops, split: str) -> dict[str, object]:
+    """Figures of a variant, from its folder where they are known for the same options."""
+    file, options = folder / f"{split}.json", config.model_dump(mode="json")
+    known: dict[str, object] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if known.get("options") == options:
+        return known
+    head = heads_of(config)[0]
+    started = time.monotonic()
+    trainer = CnnTrainer(config, head, folder, torch.device("cpu"), Progress(True))
+    trainer.fit(train, dev)
+    # Of a run that was stopped these are the seconds since it went on: the tables' times are of runs in one go.
+    row: dict[str, object] = {"options": options, "seconds": round(time.monotonic() - started), "steps": trainer.step}
+    detector = head.detector(trainer.network, torch.device("cpu"))
+    for condition, change in CONDITIONS.items():
+        of = judged.surroundings if head.sees == "surroundings" else judged.__getitem__
+        logits = logit(detector.score([change(np.ascontiguousarray(of(i))) for i in range(len(judged))]))
+        row[condition] = _aucs(judged, logits)
+    write_atomic(file, json.dumps(row, indent=2))
+    return row
+
+
+def _aucs(crops: Crops, logits: np.ndarray) -> dict[str, dict[str, float]]:
+    found = {}
+    for name in sorted({item.dataset for item in crops.items}):
+        rows = [i for i, item in enumerate(crops.items) if item.dataset == name]
+        labels = [crops.items[i].label for i in rows]
+        if len(set(labels)) == 2:
+            clusters = clusters_of_items([crops.items[i] for i in rows])
+            found[name] = as_dict(auc_with_interval(labels, logits[rows].tolist(), clusters, 0))
+    return found
+
+
+def _table(rows: dict[str, dict[str, object]]) -> str:
+    lines = []
+    for name, row in rows.items():
+        for condition in CONDITIONS:
+            aucs = row[condition]
+            assert isinstance(aucs, dict)
+            cells = " | ".join(f"{key} {a['value']:.3f} [{a['low']:.3f}, {a['high']:.3f}]" for key, a in aucs.items())
+            lines.append(f"| {name} | {condition} | {cells} | {row['seconds']} s |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
