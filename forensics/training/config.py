@@ -13,7 +13,7 @@ FUSED: tuple[Trainable, ...] = ("cnn", "texture", "spectrum")
 
 
 class TrainConfig(BaseModel):
-    """Options of `forensics train`. The defaults are the recipe of the shipped weights."""
+    """Options of `forensics train`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
