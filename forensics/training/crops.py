@@ -21,6 +21,7 @@ from forensics.common.errors import ManifestError, MediaError
 from forensics.common.files import sha256_of_text, write_atomic
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
+from forensics.detectors.protocol import Seen
 from forensics.faces.canonical import (
     REFERENCE_LANDMARKS,
     canonical_square,
@@ -64,6 +65,10 @@ class Crops:
     def surroundings(self, index: int) -> Frame:
         """(S, S, 3) uint8: the face with what is around it, for detectors of synthesis; the crop where that is all."""
         return self._square(*self.places[index, 2:])
+
+    def seen(self, index: int, sees: Seen) -> Frame:
+        """What a detector that sees this is given of an item."""
+        return self[index] if sees == "face" else self.surroundings(index)
 
     def only(self, indices: Sequence[int]) -> "Crops":
         """Some of the items, in this order; `missed` stays that of all."""

@@ -302,8 +302,7 @@ def score_crops(head: Head, network: FaceNetwork, crops: Crops, device: torch.de
     """Logits (N,) float64 of crops, as a scan computes them."""
     detector = head.detector(network, device)
     try:
-        of = crops.surroundings if head.sees == "surroundings" else crops.__getitem__
-        return logit(detector.score([of(i) for i in range(len(crops))]))
+        return logit(detector.score([crops.seen(i, head.sees) for i in range(len(crops))]))
     finally:
         network.requires_grad_(True)
 

@@ -30,8 +30,7 @@ def pictures_of(crops: Crops, pair: Pair, sees: Seen, rng: np.random.Generator) 
     """
     if pair.blending is not None and pair.real is not None:
         return _blended(crops, pair, pair.real, pair.blending, rng)
-    of = crops.surroundings if sees == "surroundings" else crops.__getitem__
-    return [(of(index), label) for label, index in enumerate((pair.real, pair.fake)) if index is not None]
+    return [(crops.seen(index, sees), label) for label, index in enumerate((pair.real, pair.fake)) if index is not None]
 
 
 def _blended(

@@ -79,9 +79,8 @@ def run_recipe(
     crops = crops or output / CROPS_FOLDER
     train = load_crops(train_items, crops / "train", face_detector, progress)
     dev = load_crops(dev_items, crops / "dev", face_detector, progress)
-    _check(
-        config, without_fakes_of(train, config.left_out).items, dev.items
-    )  # again, as not every picture gives a crop: now, and not after hours
+    # Again, as not every picture gives a crop: now, and not after hours.
+    _check(config, without_fakes_of(train, config.left_out).items, dev.items)
     weights = _train(config, train, dev, output, device, progress)
     # Until all of it is known, the set lies beside the run: nobody is to scan with what is not calibrated.
     with TemporaryDirectory(prefix="uncalibrated-", dir=output) as name:

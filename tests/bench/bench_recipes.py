@@ -114,8 +114,9 @@ def _row(config: TrainConfig, folder: Path, train: Crops, dev: Crops, judged: Cr
     row: dict[str, object] = {"options": options, "seconds": round(time.monotonic() - started), "steps": trainer.step}
     detector = head.detector(trainer.network, torch.device("cpu"))
     for condition, change in CONDITIONS.items():
-        of = judged.surroundings if head.sees == "surroundings" else judged.__getitem__
-        logits = logit(detector.score([change(np.ascontiguousarray(of(i))) for i in range(len(judged))]))
+        logits = logit(
+            detector.score([change(np.ascontiguousarray(judged.seen(i, head.sees))) for i in range(len(judged))])
+        )
         row[condition] = _aucs(judged, logits)
     write_atomic(file, json.dumps(row, indent=2))
     return row
