@@ -7,7 +7,7 @@ the painting of it. Recipes cost nothing, so a stopped command goes on where it 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -20,10 +20,11 @@ from forensics.common.files import sha256_of_file, write_atomic
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
+from forensics.faces.types import FaceDetector
 from generators.pictures import encoded
 from generators.stills.config import FamilyConfig
-from generators.stills.folder import FAKE, MASK, REAL, jpeg
-from generators.stills.located import Picture, Still, in_words, read_still
+from generators.stills.folder import FAKE, MANIFEST, MASK, REAL, StillsRecord, claim, finish, jpeg
+from generators.stills.located import Picture, Still, in_words, locate, read_still, real_rows
 
 QUALITY_STREAM = 0x0A11
 # A fake of which less than this share was changed is a real.
@@ -156,3 +157,37 @@ def digests(data: Sequence[Path]) -> dict[str, str]:
         file = path / "manifest.csv" if path.is_dir() else path
         found[path.as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
     return found
+
+
+def write_family(
+    name: str,
+    data: Sequence[Path],
+    folder: Path,
+    config: FamilyConfig,
+    dataset: str,
+    family_of: Callable[[Sequence[Still]], Family[R]],
+    about: str,
+    detector: FaceDetector,
+    progress: Progress,
+    overwrite: bool,
+    models: dict[str, str] | None = None,
+) -> Path:
+    """Make a family of located faces in `folder`; the path of its manifest. A finished one of the same recipe is left.
+
+    `family_of` makes the family once the faces of all reals are known; `about` says in words what it is; `models` as in the
+    record. Raises UsageError for a folder of something else, ManifestError for data without reals.
+    """
+    items = real_rows(data, config.split, config.limit, progress)
+    record = StillsRecord(
+        family=name,
+        options=config.model_dump(mode="json"),
+        data=digests(data),
+        rows=digest_of_rows(items),
+        models=models or {},
+    )
+    if claim(folder, record, overwrite):
+        progress.say(f"{folder}: done before, nothing to do")
+        return folder / MANIFEST
+    located = locate(items, folder, detector, config.max_side, config.min_face_px, progress)
+    writer = PairWriter(family_of(located.stills), config, dataset, folder, progress)
+    return finish(folder, writer.write(located.stills), about)

@@ -22,9 +22,8 @@ from generators.faceswap.rendering.paste import paste_back
 from generators.stills.autoencoder.network import UPSAMPLINGS, Upsampling
 from generators.stills.autoencoder.redrawer import Redrawer, square_of, to_square
 from generators.stills.config import ReconstructConfig
-from generators.stills.folder import MANIFEST, StillsRecord, claim, finish
-from generators.stills.located import Picture, Still, locate, real_rows
-from generators.stills.pairs import Mask, PairWriter, digest_of_rows, digests
+from generators.stills.located import Picture, Still
+from generators.stills.pairs import Mask, write_family
 
 GENERATOR = "still-autoencoder"
 RECIPE_STREAM = 0xAE0D
@@ -110,19 +109,8 @@ def reconstruct_stills(
 
     Raises UsageError for a folder of something else, ManifestError for data without reals.
     """
-    items = real_rows(data, config.split, config.limit, progress)
-    record = StillsRecord(
-        family="reconstruct",
-        options=config.model_dump(mode="json"),
-        data=digests(data),
-        rows=digest_of_rows(items),
-        models={"autoencoder": redrawer.sha256},
-    )
-    if claim(folder, record, overwrite):
-        progress.say(f"{folder}: done before, nothing to do")
-        return folder / MANIFEST
-    located = locate(items, folder, detector, config.max_side, config.min_face_px, progress)
-    writer = PairWriter(RedrawFamily(redrawer, config), config, config.dataset, folder, progress)
-    rows = writer.write(located.stills)
     about = f"Faces redrawn by an autoencoder of {redrawer.config.image_px} px (seed {config.seed})."
-    return finish(folder, rows, about)
+    return write_family(
+        "reconstruct", data, folder, config, config.dataset, lambda _: RedrawFamily(redrawer, config), about, detector,
+        progress, overwrite, {"autoencoder": redrawer.sha256},
+    )  # fmt: skip

@@ -10,10 +10,9 @@ from forensics.common.seeds import rng_for
 from forensics.faces.types import FaceDetector
 from generators.stills.config import SwapStillsConfig
 from generators.stills.donors import Donors
-from generators.stills.folder import MANIFEST, StillsRecord, claim, finish
-from generators.stills.located import Picture, Still, face_size_px, locate, read_still, real_rows
+from generators.stills.located import Picture, Still, face_size_px, read_still
 from generators.stills.painting import Strokes, drawn_strokes, swap_face
-from generators.stills.pairs import Mask, PairWriter, digest_of_rows, digests
+from generators.stills.pairs import Mask, write_family
 
 GENERATOR = "still-swap"
 STROKES_STREAM = 0x57A0
@@ -77,15 +76,8 @@ def swap_stills(
 
     Raises UsageError for a folder of something else, ManifestError for data without reals.
     """
-    items = real_rows(data, config.split, config.limit, progress)
-    record = StillsRecord(
-        family="swap", options=config.model_dump(mode="json"), data=digests(data), rows=digest_of_rows(items)
-    )
-    if claim(folder, record, overwrite):
-        progress.say(f"{folder}: done before, nothing to do")
-        return folder / MANIFEST
-    located = locate(items, folder, detector, config.max_side, config.min_face_px, progress)
-    writer = PairWriter(SwapFamily(located.stills, config), config, config.dataset, folder, progress)
-    rows = writer.write(located.stills)
     about = f"Face swaps between photographs (seed {config.seed}): a face warped by landmarks onto another person's."
-    return finish(folder, rows, about)
+    return write_family(
+        "swap", data, folder, config, config.dataset, lambda stills: SwapFamily(stills, config), about, detector, progress,
+        overwrite,
+    )  # fmt: skip
