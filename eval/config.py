@@ -14,6 +14,7 @@ from forensics.cli.options import given_values
 from forensics.common.errors import UsageError
 from forensics.common.options_file import checked_options
 from forensics.config import ScanConfig
+from forensics.detectors.engines.choice import EngineName, Precision
 
 MAX_DEFAULT_WORKERS = 4
 # Where a detector ships no threshold: its own even odds.
@@ -49,7 +50,12 @@ class ScoringConfig(BaseModel):
     )
     sample_fps: float = Field(4.0, description="frames per second of a clip that are looked at", gt=0, le=240)
     max_frames: int = Field(240, description="frames at most per clip, spread over all of it", ge=1, le=100_000)
+    randomised: int = Field(
+        0, description="mean over so many randomly compressed and resized copies of each face (0: none)", ge=0, le=64
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where networks run")
+    engine: EngineName = Field("torch", description="what runs the networks: torch, auto, openvino, onnx, compile")
+    precision: Precision = Field("auto", description="f32; bf16; auto: f32 on a CPU, half precision on a GPU")
     timeout: float = Field(600.0, description="seconds that one file may take to decode", gt=0)
     workers: int = Field(0, description="items scored at the same time; 0: one per core, four at most", ge=0, le=256)
 
@@ -92,7 +98,10 @@ class ScoringConfig(BaseModel):
             view=view,
             sample_fps=self.sample_fps,
             max_frames=self.max_frames,
+            randomised=self.randomised,
             device=self.device,
+            engine=self.engine,
+            precision=self.precision,
             timeout=self.timeout,
             stability=self.needs_verdicts,
             threads=max(1, cores() // self.worker_count),

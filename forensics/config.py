@@ -49,6 +49,13 @@ class ScanConfig(BaseModel):
     stability: bool = _analysis(
         True, "score the most suspicious crops again after mild JPEG; a verdict that this overturns is inconclusive"
     )
+    randomised: int = _analysis(
+        0,
+        "score the mean over so many randomly compressed and resized copies of each face instead: as many times slower, "
+        "harder to attack; thresholds were measured without (0)",
+        ge=0,
+        le=64,
+    )
     face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces")
     face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
     device: Literal["auto", "cpu", "cuda", "mps"] = _analysis(

@@ -19,6 +19,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from forensics.common.aggregation import Aggregation
 from forensics.common.errors import DetectorError, MediaError, UsageError
@@ -41,6 +42,7 @@ from forensics.features.tiles import MIN_PICTURE_PX, spread_tiles
 from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sample, Sampling
 from forensics.perturb import jpeg
+from forensics.randomised import randomised_logits
 from forensics.recording import (
     Findings,
     KeptSample,
@@ -239,7 +241,7 @@ class _Run:
         if not pending:
             return
         with self._stage("detectors"):
-            logits = self._bank.calibrated_logits([subject for found in pending for subject in found.subjects])
+            logits = self._logits([subject for found in pending for subject in found.subjects])
         tracks = self._found.tracks
         end = 0
         for found in pending:
@@ -253,6 +255,9 @@ class _Run:
             log.add(found.timestamp_s, found.observation, found.crop_px, means, sharp, kept)
         for log in sorted(tracks.values(), key=lambda log: -log.logit(self._first))[TRACKS_WITH_CROPS:]:
             log.kept = []
+
+    def _logits(self, subjects: Sequence[Subject]) -> dict[str, NDArray[np.float64]]:
+        return randomised_logits(self._bank, subjects, self._config.randomised)
 
     def _decide(self) -> Decision | None:
         """The decision on the primary opinion; None where no calibrated detector was asked for."""
@@ -273,7 +278,7 @@ class _Run:
         """Mean logit of kept samples after mild compression of all that detectors see of them."""
         again = [_reencoded(subject) for sample in kept for subject in sample.subjects]
         ends = np.cumsum([len(sample.subjects) for sample in kept])
-        per_sample = np.split(self._bank.calibrated_logits(again)[name], ends[:-1])
+        per_sample = np.split(self._logits(again)[name], ends[:-1])
         return float(np.mean([logits.mean() for logits in per_sample]))
 
     def _show_moments(self, explain: bool) -> list[MomentPicture]:

@@ -37,6 +37,8 @@ class Head:
     init: str
     framing: str
     input_px: int  # in training
+    early_px: int  # in its first part, which is `early_share` of the steps
+    early_share: float
     epochs: float
     learning_rate: float
     family_floor: float
@@ -66,6 +68,8 @@ def _whole(config: TrainConfig) -> Head:
         init=config.init,
         framing="whole",
         input_px=config.input_px,
+        early_px=config.early_px or config.input_px,
+        early_share=config.early_share if config.early_px else 0.0,
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         family_floor=config.family_floor,
@@ -86,6 +90,8 @@ def _tile(config: TrainConfig) -> Head:
         init=config.init,
         framing="tile",
         input_px=config.texture_px,
+        early_px=config.texture_px,
+        early_share=0.0,
         epochs=config.texture_epochs,
         learning_rate=config.learning_rate,
         family_floor=1.0,
@@ -107,6 +113,8 @@ def _mesonets(config: TrainConfig) -> list[Head]:
             init="none",
             framing="whole",
             input_px=MESONET_PX,
+            early_px=MESONET_PX,
+            early_share=0.0,
             epochs=config.meso_epochs,
             learning_rate=config.meso_learning_rate,
             family_floor=config.family_floor,

@@ -40,9 +40,16 @@ LOG_EVERY_STEPS = 50
 
 
 class EpochDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Pairs of an epoch in planned order, from a position on: (n, 3, H, W) pictures, augmented alike, and (n,) labels."""
+    """Pairs of an epoch in planned order, from a position on: (n, 3, H, W) pictures, augmented alike, and (n,) labels.
 
-    def __init__(self, crops: Crops, pairs: list[Pair], epoch: int, start: int, seed: int, head: Head) -> None:
+    The first `n_early` pairs of the epoch come in the size of the training's first part (progressive resizing, Tan and Le
+    2021, arXiv 2104.00298, section 4).
+    """
+
+    def __init__(
+        self, crops: Crops, pairs: list[Pair], epoch: int, start: int, seed: int, head: Head, n_early: int = 0
+    ) -> None:
+        self._n_early = n_early
         self._crops, self._pairs, self._epoch, self._start, self._seed, self._head = (
             crops, pairs, epoch, start, seed, head,
         )  # fmt: skip
@@ -54,8 +61,9 @@ class EpochDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         place = position + self._start
         rng = rng_for(self._seed, BLEND_STREAM, self._epoch, place)
         pictures = pictures_of(self._crops, self._pairs[place], self._head.sees, rng)
+        side = self._head.early_px if place < self._n_early else self._head.input_px
         views = [
-            self._head.view(picture, self._head.input_px, rng_for(self._seed, AUGMENT_STREAM, self._epoch, place))
+            self._head.view(picture, side, rng_for(self._seed, AUGMENT_STREAM, self._epoch, place))
             for picture, _ in pictures
         ]
         return torch.stack(views), torch.tensor([float(label) for _, label in pictures])
@@ -103,7 +111,8 @@ class CnnTrainer:
                 if first == 0 and self.step and not self._is_validated():
                     self._validate(dev, epoch, fingerprint)  # stopped between the last save and this
                     continue
-                for pictures, labels in self._batches(train, self._plan(train, epoch), epoch, first):
+                n_early = max(0, round(head.early_share * total) - epoch * steps_per_epoch) * pairs_per_batch
+                for pictures, labels in self._batches(train, self._plan(train, epoch), epoch, first, n_early):
                     loss = self._take_step(pictures, labels, total)
                     advance(1)
                     if self.step % LOG_EVERY_STEPS == 0:
@@ -137,10 +146,10 @@ class CnnTrainer:
         return bool(patience) and has_waited and self._is_validated()
 
     def _batches(
-        self, crops: Crops, pairs: list[Pair], epoch: int, first: int
+        self, crops: Crops, pairs: list[Pair], epoch: int, first: int, n_early: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         per_batch = self._config.batch_size // 2
-        data = EpochDataset(crops, pairs, epoch, first * per_batch, self._config.seed, self._head)
+        data = EpochDataset(crops, pairs, epoch, first * per_batch, self._config.seed, self._head, n_early)
         loader: DataLoader[tuple[torch.Tensor, torch.Tensor]] = DataLoader(
             data, per_batch, drop_last=True, num_workers=self._config.workers, worker_init_fn=_one_thread,
             collate_fn=_batch,
@@ -177,7 +186,8 @@ class CnnTrainer:
         """Gradients of the batch, and its loss; dropout is that of this step, wherever the run began."""
         torch.manual_seed(self._config.seed * 1_000_003 + self.step)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=uses_bfloat16(self._config, self._device)):
-            logits = self.network(x)
+            # A head's view has framed them already, early ones in another size than the network's own framing would.
+            logits = self.network.head(self.network.features(x))
         loss = F.binary_cross_entropy_with_logits(logits.float(), y)
         if not torch.isfinite(loss):
             raise UsageError(f"the loss is not finite at step {self.step}", "use a smaller --learning-rate")
@@ -284,7 +294,8 @@ def run_fingerprint(config: TrainConfig, head: Head, crops: Crops, dev: Crops, d
     Dev counts where it decides what is kept.
     """
     fields = [
-        head.name, head.framing, head.sees, head.input_px, head.epochs, head.learning_rate, head.family_floor,
+        head.name, head.framing, head.sees, head.input_px, head.early_px, head.early_share, head.epochs,
+        head.learning_rate, head.family_floor,
         head.max_repeat, head.family_cap, dict(head.blendings), head.backbone, initial_fingerprint(head.init),
         config.batch_size, config.max_steps, config.weight_decay, config.ema_decay, config.seed, config.drop_rate,
         config.drop_path_rate, config.sam_radius, config.texture_filter if head.framing == "tile" else "none",

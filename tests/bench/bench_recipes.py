@@ -41,25 +41,35 @@ TEXTURE: dict[str, object] = {
     "texture_scored_px": 256,
 }
 REAL_FAMILIES = ("dfdc", "ffhq_stylegan", "photoshop", "text_to_image")
+OWN_FAMILIES = ("own_swaps", "own_gans")
+FEW: dict[str, object] = {"self_blends": 0.1, "warp_blends": 0.05, "part_blends": 0.05, "face_blends": 0.05}
+# Other backbones begin without ImageNet weights, as lite0 does in the row to compare them with.
+SCRATCH: dict[str, dict[str, object]] = {
+    "tf_efficientnet_lite0": {}, "resnet18": {"max_steps": 700}, "mobilenetv4_conv_small": {"max_steps": 1100},
+}  # fmt: skip
 VARIANTS: dict[str, dict[str, object]] = {
     "no pseudo-fakes": NO_BLENDS,
     "self-blends alone": {**NO_BLENDS, "self_blends": 0.4},
     "all pseudo-fakes": {},
     "more pseudo-fakes": {"self_blends": 0.8, "warp_blends": 0.2, "part_blends": 0.2, "face_blends": 0.2},
     "seed 1": {"seed": 1},
+    "few pseudo-fakes": FEW,
+    "few pseudo-fakes, seed 1": {**FEW, "seed": 1},
     "128 px": {"input_px": 128, "max_steps": 800},
+    "128 px, then 192": {"input_px": 192, "early_px": 128, "max_steps": 560},
     "192 px": {"input_px": 192, "max_steps": 400},
     "224 px": {"input_px": 224, "max_steps": 280},
     "sharpness-aware": {"sam_radius": 0.05, "max_steps": 280},
     "no real fakes": {
         "left_out": REAL_FAMILIES, "self_blends": 1.0, "warp_blends": 0.25, "part_blends": 0.25, "face_blends": 0.25,
     },
-    **{f"without {name}": {"left_out": (name,)} for name in REAL_FAMILIES},
+    **{f"without {name}": {**FEW, "left_out": (name,)} for name in (*REAL_FAMILIES, *OWN_FAMILIES)},
+    **{name: {**FEW, "backbone": name, "init": "none", "learning_rate": 1e-3, **more} for name, more in SCRATCH.items()},
     "texture": TEXTURE,
     "texture npr": {**TEXTURE, "texture_filter": "npr"},
     "texture highpass": {**TEXTURE, "texture_filter": "highpass"},
     "texture 128 px": {**TEXTURE, "texture_px": 128, "max_steps": 800},
-    **{f"texture without {name}": {**TEXTURE, "left_out": (name,)} for name in REAL_FAMILIES},
+    **{f"texture without {name}": {**TEXTURE, "left_out": (name,)} for name in (*REAL_FAMILIES, *OWN_FAMILIES)},
 }  # fmt: skip
 CONDITIONS: dict[str, Callable[[Frame], Frame]] = {
     "clean": lambda crop: crop,

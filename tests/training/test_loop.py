@@ -17,6 +17,7 @@ from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_text
 from forensics.common.manifest import Item
 from forensics.common.progress import Progress
+from forensics.detectors.cnn_network import FaceCnn
 from forensics.faces.canonical import REFERENCE_LANDMARKS
 from forensics.training import loop
 from forensics.training.config import TrainConfig
@@ -343,7 +344,7 @@ def test_what_is_kept_is_the_average(whole):
 
 @pytest.mark.parametrize("change", [
     {"seed": 1}, {"learning_rate": 1e-4}, {"epochs": 3}, {"family_floor": 0.5}, {"max_steps": 5}, {"sam_radius": 0.1},
-    {"self_blends": 1.0}, {"drop_rate": 0.1}, {"drop_path_rate": 0.1},
+    {"self_blends": 1.0}, {"drop_rate": 0.1}, {"drop_path_rate": 0.1}, {"early_px": 96},
 ])  # fmt: skip
 def test_another_configuration_does_not_take_over_a_folder(crops, whole, change):
     with pytest.raises(UsageError, match="other options or other data") as caught:
@@ -429,6 +430,27 @@ def test_a_position_in_an_epoch_does_not_depend_on_where_it_began(crops):
     for i in (0, 2):
         assert not torch.equal(other_epoch[i][0], whole_epoch[i][0])
         assert not torch.equal(other_seed[i][0], whole_epoch[i][0])
+
+
+def test_the_first_part_of_the_steps_is_of_smaller_pictures(crops, tmp_path, monkeypatch):
+    """Of 8 steps in 2 epochs 5 are early, in a run that is stopped and resumed too."""
+    config = CONFIG.model_copy(update={"input_px": 96, "early_px": 64, "early_share": 5 / 8})
+    sides: list[int] = []
+    features = FaceCnn.features
+
+    def noted(self, framed):
+        if self.training:
+            sides.append(framed.shape[-1])
+        return features(self, framed)
+
+    monkeypatch.setattr(FaceCnn, "features", noted)
+    expected = train(crops, tmp_path / "whole", config)
+    assert sides == [64] * 5 + [96] * 3
+    train_until(7, crops, tmp_path / "stopped", monkeypatch, 3, config=config)
+    sides.clear()
+    assert_same(train(crops, tmp_path / "stopped", config).average, expected.average)
+    assert sides == [96] * 2
+    assert expected.network.input_px == 96
 
 
 @pytest.mark.parametrize("name", ["cnn", "texture"])
