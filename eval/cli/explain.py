@@ -45,7 +45,7 @@ altered part lies outside of the crop, is counted and no failure.
 @click.command("explain", epilog=EPILOG)
 @click.argument("data", nargs=-1, metavar="[DATA]...")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder for figures, report and sheet.")
-@options_of(ExplainConfig, skip=("workers", "force", "whole_image"))
+@options_of(ExplainConfig, skip=("workers", "force", "whole_image", "randomised", "engine", "precision"))
 def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     """Score heatmaps with the known masks of fakes.
 
