@@ -61,7 +61,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "224 px": {"input_px": 224, "max_steps": 280},
     "sharpness-aware": {"sam_radius": 0.05, "max_steps": 280},
     "no real fakes": {
-        "left_out": (*REAL_FAMILIES, "own_gans"), "self_blends": 1.0, "warp_blends": 0.25, "part_blends": 0.25, "face_blends": 0.25,
+        "left_out": (*REAL_FAMILIES, "own_gans"),
+        "self_blends": 1.0, "warp_blends": 0.25, "part_blends": 0.25, "face_blends": 0.25,
     },
     **{f"without {name}": {**FEW, "left_out": (name,)} for name in (*REAL_FAMILIES, *OWN_FAMILIES)},
     **{name: {**FEW, "backbone": name, "init": "none", "learning_rate": 1e-3, **more} for name, more in SCRATCH.items()},

@@ -14,7 +14,7 @@ from forensics.common.errors import UsageError
 from forensics.common.manifest import Item, read_manifest
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
-from forensics.config import ScanConfig
+from forensics.config import ScanConfig, options_hash
 from forensics.scan import Scanner
 
 QUIET = Progress(quiet=True)
@@ -115,3 +115,11 @@ def test_unknown_detector_and_two_weight_sets_are_refused(tmp_path: Path) -> Non
         Scorer(ScoringConfig(detector=("guess",)), None, QUIET)
     with pytest.raises(UsageError, match="two sets"):
         Scorer(ScoringConfig(weights=(tmp_path, tmp_path / "b")), None, QUIET)
+
+
+def test_what_decides_scores_reaches_the_scan_and_the_keys_of_the_cache() -> None:
+    default = ScoringConfig(device="cpu").scan_config(("cnn",), "face")
+    for name, value in {"randomised": 3, "engine": "compile", "precision": "bf16", "sample_fps": 9.0}.items():
+        changed = ScoringConfig.model_validate({"device": "cpu", name: value}).scan_config(("cnn",), "face")
+        assert getattr(changed, name) == value
+        assert options_hash(changed.analysis_options()) != options_hash(default.analysis_options())
