@@ -5,6 +5,10 @@ one encoder at one constant rate factor, in pieces of one length. Masks of fakes
 
     python examples/video_dev.py clips/manifest.csv swaps/manifest.csv --output set
     python examples/video_dev.py clips/manifest.csv --list-pairs        which real clips to swap, two by two
+    python examples/video_dev.py clips/manifest.csv --copies --seconds 8 --output reduced
+
+The last writes copies of the clips under their own names, without loss but reduced to the size limit, so that swaps of them
+cost less and nothing that the set would keep is lost.
 
 Rows of a swap of `forensics generate faceswap` become rows of its target's data set: identity is the target's person,
 source the recording that the face comes from, so that statistics join the swap to both persons. A trained swap says only
@@ -46,7 +50,8 @@ CRF = 26.0
 PRESET = "medium"
 LONGEST_SIDE_PX = 1280
 GOP_FRAMES = 50  # a keyframe about every two seconds, as streaming has
-LOSSLESS = 0.0  # of masks
+LOSSLESS = 0.0  # of masks and copies
+COPY_PRESET = "ultrafast"
 # The same in every file: the label stands in the manifest alone.
 NOTE = "development set for detectors of synthetic media; manifest.csv says which clips are synthetic"
 # What `forensics generate faceswap` calls the data set of its clips.
@@ -109,6 +114,27 @@ def encode_pieces(clip: Path, stem: Path, encode: Encode, reader: MediaReader, i
 def _resized(frames: Iterator[tuple[float, Frame]], size: tuple[int, int]) -> Iterator[tuple[float, Frame]]:
     for time_s, frame in frames:
         yield time_s, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def copy_clips(items: Sequence[Item], output: Path, encode: Encode, progress: Progress) -> list[Item]:
+    """The first seconds of each clip, reduced, without loss, and a manifest; copies that are there stay. Gives the rows.
+
+    Raises ManifestError for two clips of one name, MediaError for a clip that cannot be decoded.
+    """
+    clips_by_name(items)
+    rows = []
+    with MediaReader(MediaLimits(max_wall_s=3600.0), threads=1) as reader, progress.task("copying", len(items)) as bar:
+        for item in items:
+            path = output / f"{item.path.stem}.mp4"
+            if not path.exists():
+                with reader.open(item.path, EVERY_FRAME) as stream:
+                    size = reduced_size(stream.info.width, stream.info.height, encode.longest_px)
+                    _, frames = next(pieces_of(iter(stream), encode.seconds, stream.info.duration_s))
+                    recompress_clip(_resized(frames, size), path, LOSSLESS, COPY_PRESET, GOP_FRAMES)
+            rows.append(replace(item, path=path))
+            bar(1)
+    write_manifest(output / "manifest.csv", rows)
+    return rows
 
 
 def pairs_of(items: Sequence[Item]) -> list[tuple[Item, Item]]:
@@ -252,6 +278,7 @@ def main() -> None:
     parser.add_argument("manifests", nargs="+", type=Path, metavar="MANIFEST")
     parser.add_argument("--output", type=Path, metavar="DIR")
     parser.add_argument("--list-pairs", action="store_true")
+    parser.add_argument("--copies", action="store_true")
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"])
     parser.add_argument("--crf", type=float, default=CRF)
     parser.add_argument("--longest", type=int, default=LONGEST_SIDE_PX, metavar="PX")
@@ -268,8 +295,12 @@ def main() -> None:
             return
         if given.output is None:
             parser.error("--output is missing")
-        rows = as_one_set(items, named(given.same_person, "--same-person"), named(given.worn, "--worn"))
         encode = Encode(given.crf, PRESET, given.longest, given.seconds)
+        if given.copies:
+            rows = copy_clips(items, given.output.absolute(), encode, Progress())
+            print(f"{len(rows)} copies in {given.output / 'manifest.csv'}")
+            return
+        rows = as_one_set(items, named(given.same_person, "--same-person"), named(given.worn, "--worn"))
         rows = build(rows, given.output.absolute(), encode, given.split, Progress())
     except ForensicsError as error:
         sys.exit(f"error: {error.message}\nhint: {error.hint}")

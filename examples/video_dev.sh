@@ -4,16 +4,18 @@
 #     sh examples/video_dev.sh DATA OUT
 #
 # DATA/manifest.csv lists clips (label 0 and 1, dataset, source, view scene). Its real clips are taken two by two, and each
-# gets the face of the other by landmarks, with one pose and with the nearest; where DATA holds dfdc_real_a.mp4 and
-# dfdc_real_b.mp4, the swap that ships (dfdc-pair) draws its two people too. Swaps are written without loss, so that every
-# clip is compressed once more, and once only: OUT/set holds pieces of five seconds at H.264 CRF 26, 1280 pixels at most,
-# with masks of the swaps, and manifest.csv. About a minute a second of video on one core; run again, it goes on where it
-# stopped. OUT/swaps is as large as lossless video is, and may be removed afterwards. Then:
+# gets the face of the other by landmarks, with one pose and with the nearest, on copies of the clips' first eight seconds
+# that are reduced to the set's size limit, which makes swaps cheaper and takes nothing from the set; where DATA holds
+# dfdc_real_a.mp4 and dfdc_real_b.mp4, the swap that ships (dfdc-pair) draws its two people too. Swaps and copies are written
+# without loss, so that every clip is compressed once more, and once only: OUT/set holds pieces of five seconds at H.264
+# CRF 26, 1280 pixels at most, with masks of the swaps, and manifest.csv. Ten to twenty seconds a swap on one core; run
+# again, it goes on where it stopped. OUT/reduced and OUT/swaps are as large as lossless video is, and may be removed
+# afterwards. Then:
 #
 #     forensics calibrate-clips --data OUT/set/manifest.csv --output OUT/weights
 set -eu
 if [ $# -ne 2 ]; then
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 data=$1 out=$2
@@ -27,6 +29,8 @@ make() { # a clip that is there is not made again
 }
 
 mkdir -p "$out/swaps"
+[ -e "$out/reduced/manifest.csv" ] || $python "$here/video_dev.py" "$data/manifest.csv" --copies --seconds 8 --output "$out/reduced"
+data=$out/reduced
 $python "$here/video_dev.py" "$data/manifest.csv" --list-pairs >"$out/pairs.tsv"
 while IFS="$(printf '\t')" read -r a b; do
     a_name=$(basename "$a") b_name=$(basename "$b")

@@ -88,6 +88,24 @@ def test_pieces_of_both_classes_differ_by_their_rows_alone(script: ModuleType, t
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.mp4")} == before
 
 
+def test_copies_keep_names_and_times_and_lose_nothing_but_size_and_end(
+    script: ModuleType, tmp_path: Path, clip_writer
+) -> None:
+    clip_writer(tmp_path / "a.mp4", frames_of(30, [40, 80, 120]), FPS)
+    items = [Item(tmp_path / "a.mp4", 1, "warp", "d", "b", "A")]
+    encode = script.Encode(longest_px=96, seconds=2.0)
+    rows = script.copy_clips(items, tmp_path / "copies", encode, Progress(quiet=True))
+    assert read_manifest(tmp_path / "copies" / "manifest.csv") == rows
+    assert rows == [Item(tmp_path / "copies" / "a.mp4", 1, "warp", "d", "b", "A")]
+    times, greys, shape = decoded(rows[0].path)
+    assert shape[:3] == ("h264", 96, 48)
+    assert times == pytest.approx([i / FPS for i in range(20)], abs=1e-3)
+    assert greys == pytest.approx(decoded(tmp_path / "a.mp4")[1][:20], abs=1.01)
+    before = rows[0].path.stat().st_mtime_ns
+    assert script.copy_clips(items, tmp_path / "copies", encode, Progress(quiet=True)) == rows
+    assert rows[0].path.stat().st_mtime_ns == before
+
+
 def test_swaps_become_rows_of_their_target_and_join_both_persons(script: ModuleType) -> None:
     clips = [
         Item(Path(f"/{name}.mp4"), label, dataset=dataset, source=name)
