@@ -90,7 +90,10 @@ class CnnTrainer:
         self._best_step, self._best_auc = 0, -1.0
 
     def fit(self, train: Crops, dev: Crops) -> None:
-        """All epochs from the saved step on. Dev is scored after each; it decides when to stop if `patience` says so."""
+        """All epochs from the saved step on. Dev is scored after each; it decides when to stop if `patience` says so.
+
+        Dev is always scored in the network's own size: figures from the time of small pictures are lower than what was learnt.
+        """
         head, pairs_per_batch = self._head, self._config.batch_size // 2
         steps_per_epoch = len(self._plan(train, 0)) // pairs_per_batch
         if steps_per_epoch == 0:
