@@ -23,6 +23,7 @@ from forensics.common.metrics import auc
 from forensics.common.progress import Progress
 from forensics.common.seeds import rng_for
 from forensics.detectors.cnn_network import FaceNetwork
+from forensics.detectors.engines.choice import EngineChoice, Precision
 from forensics.detectors.protocol import logit
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
@@ -84,7 +85,12 @@ class CnnTrainer:
         if device.type == "cpu":
             speed_up_depthwise(self.network)
         self.average = _copied(self.network.state_dict())
-        self._optimizer = torch.optim.AdamW(_decay_groups(self.network, config.weight_decay), lr=head.learning_rate)
+        # One pass over all weights instead of one for each of its terms: a sixth of a small network's step on a CPU.
+        self._optimizer = torch.optim.AdamW(
+            _decay_groups(self.network, config.weight_decay),
+            lr=head.learning_rate,
+            fused=device.type in ("cpu", "cuda"),
+        )
         self.step = 0
         self._best: dict[str, torch.Tensor] = {}
         self._best_step, self._best_auc = 0, -1.0
@@ -92,7 +98,7 @@ class CnnTrainer:
     def fit(self, train: Crops, dev: Crops) -> None:
         """All epochs from the saved step on. Dev is scored after each; it decides when to stop if `patience` says so.
 
-        Dev is always scored in the network's own size: figures from the time of small pictures are lower than what was learnt.
+        Dev is always scored in the network's own size: figures from the time of small pictures are low.
         """
         head, pairs_per_batch = self._head, self._config.batch_size // 2
         steps_per_epoch = len(self._plan(train, 0)) // pairs_per_batch
@@ -222,7 +228,8 @@ class CnnTrainer:
     def _validate(self, dev: Crops, epoch: float, fingerprint: str) -> None:
         current = _copied(self.network.state_dict())
         self.network.load_state_dict(self.average)
-        logits = score_crops(self._head, self.network, dev, self._device)
+        quick = self._device.type == "cpu" and uses_bfloat16(self._config, self._device)
+        logits = score_crops(self._head, self.network, dev, self._device, "bf16" if quick else "auto")
         self.network.load_state_dict(current)
         row: dict[str, float] = {"step": self.step, "epoch": epoch}
         labels = np.array([item.label for item in dev.items])
@@ -312,9 +319,13 @@ def _copied(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
-def score_crops(head: Head, network: FaceNetwork, crops: Crops, device: torch.device) -> np.ndarray:
-    """Logits (N,) float64 of crops, as a scan computes them."""
+def score_crops(
+    head: Head, network: FaceNetwork, crops: Crops, device: torch.device, precision: Precision = "auto"
+) -> np.ndarray:
+    """Logits (N,) float64 of crops, as a scan computes them where the precision is the default one."""
     detector = head.detector(network, device)
+    if precision != "auto":
+        detector.use_engine(EngineChoice("torch", precision))
     try:
         return logit(detector.score([crops.seen(i, head.sees) for i in range(len(crops))]))
     finally:

@@ -7,6 +7,9 @@ fixed, so that a run can be repeated; they follow from the pictures a second of 
 table is of dev; with --split test it is of test, for the protocols that leave families out. AUC per data set with its 95 %
 interval by bootstrap over clusters (shared source or identity), clean and after JPEG 50, H.264 CRF 35, half size and back.
 A run that was stopped goes on where it was; finished ones are not trained again. Crops are kept in OUTPUT/crops.
+
+Rows `X and texture` are of two networks that left out the same family: the mean of their logits, nothing fitted. Rates are
+of scoring crops that are in memory, in float32, mirror images included where the detector takes them.
 """
 
 import argparse
@@ -22,6 +25,7 @@ from forensics.common.files import write_atomic
 from forensics.common.manifest import Item, read_manifest
 from forensics.common.metrics import auc_with_interval
 from forensics.common.progress import Progress
+from forensics.detectors.cnn_network import fold_norms
 from forensics.detectors.protocol import logit
 from forensics.faces.mtcnn import MtcnnDetector
 from forensics.faces.types import Frame
@@ -72,7 +76,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "texture 128 px": {**TEXTURE, "texture_px": 128, "max_steps": 800},
     **{f"texture without {name}": {**TEXTURE, "left_out": (name,)} for name in (*REAL_FAMILIES, *OWN_FAMILIES)},
 }  # fmt: skip
-CONDITIONS: dict[str, Callable[[Frame], Frame]] = {
+Conditions = dict[str, Callable[[Frame], Frame]]
+CONDITIONS: Conditions = {
     "clean": lambda crop: crop,
     "jpeg:50": lambda crop: jpeg(crop, 50),
     "h264:35": lambda crop: h264(crop, 35.0),
@@ -91,18 +96,26 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="for all variants (JSON values)"
     )
+    parser.add_argument(
+        "--condition", action="append", default=[], choices=list(CONDITIONS), help="judge these alone; may be repeated"
+    )
     arguments = parser.parse_args()
+    conditions = {name: CONDITIONS[name] for name in arguments.condition or CONDITIONS}
     items = [item for name in arguments.data for item in read_manifest(Path(name)) if item.view != "whole"]
     kept = arguments.crops or arguments.output / "crops"
     train, dev = (_crops(items, split, kept) for split in ("train", "dev"))
     judged = dev if arguments.split == "dev" else _crops(items, "test", kept)
     changed = {key: json.loads(value) for key, _, value in (text.partition("=") for text in arguments.set)}
-    rows = {}
+    rows: dict[str, dict[str, object]] = {}
     for name in arguments.only or VARIANTS:
         config = TrainConfig.model_validate({**BASE, **VARIANTS[name], **changed})
         folder = arguments.output / name.replace(" ", "-")
-        rows[name] = _row(config, folder, train, dev, judged, arguments.split)
+        rows[name] = _row(config, folder, train, dev, judged, arguments.split, conditions)
         print(_table({name: rows[name]}), flush=True)
+    for name in list(rows):
+        other = rows.get(f"texture {name}")
+        if other is not None:
+            rows[f"{name} and texture"] = _joined(rows[name], other, judged)
     print(_table(rows))
 
 
@@ -111,9 +124,12 @@ def _crops(items: list[Item], split: str, folder: Path) -> Crops:
     return load_crops(chosen, folder / split, MtcnnDetector(torch.device("cpu")), Progress(True))
 
 
-def _row(config: TrainConfig, folder: Path, train: Crops, dev: Crops, judged: Crops, split: str) -> dict[str, object]:
-    """Figures of a variant, from its folder where they are known for the same options."""
-    file, options = folder / f"{split}.json", config.model_dump(mode="json")
+def _row(
+    config: TrainConfig, folder: Path, train: Crops, dev: Crops, judged: Crops, split: str, conditions: Conditions
+) -> dict[str, object]:
+    """Figures of a variant, from its folder where they are known for the same options and pictures."""
+    file = folder / f"{split}.json"
+    options = {**config.model_dump(mode="json"), "judged": judged.sha256, "conditions": list(conditions)}
     known: dict[str, object] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if known.get("options") == options:
         return known
@@ -123,14 +139,27 @@ def _row(config: TrainConfig, folder: Path, train: Crops, dev: Crops, judged: Cr
     trainer.fit(train, dev)
     # Of a run that was stopped these are the seconds since it went on: the tables' times are of runs in one go.
     row: dict[str, object] = {"options": options, "seconds": round(time.monotonic() - started), "steps": trainer.step}
-    detector = head.detector(trainer.network, torch.device("cpu"))
-    for condition, change in CONDITIONS.items():
-        logits = logit(
-            detector.score([change(np.ascontiguousarray(judged.seen(i, head.sees))) for i in range(len(judged))])
-        )
+    network = head.network().eval()  # as a set of weights is loaded, without what makes training faster
+    network.load_state_dict(trainer.network.state_dict())
+    fold_norms(network)
+    row["megabytes"] = round(sum(p.numel() for p in network.parameters()) * 2 / 1e6, 1)
+    detector = head.detector(network, torch.device("cpu"))
+    for condition, change in conditions.items():
+        pictures = [change(np.ascontiguousarray(judged.seen(i, head.sees))) for i in range(len(judged))]
+        started = time.monotonic()
+        logits = logit(detector.score(pictures))
+        if condition == "clean":
+            row["pictures_per_s"] = round(len(judged) / (time.monotonic() - started), 1)
+            row["logits"] = [round(float(value), 5) for value in logits]
         row[condition] = _aucs(judged, logits)
     write_atomic(file, json.dumps(row, indent=2))
     return row
+
+
+def _joined(row: dict[str, object], other: dict[str, object], judged: Crops) -> dict[str, object]:
+    """Figures of the mean logit of two networks, on unchanged pictures."""
+    logits = np.mean([one["logits"] for one in (row, other)], 0)
+    return {"clean": _aucs(judged, logits), "seconds": f"{row['seconds']} + {other['seconds']}"}
 
 
 def _aucs(crops: Crops, logits: np.ndarray) -> dict[str, dict[str, float]]:
@@ -148,10 +177,12 @@ def _table(rows: dict[str, dict[str, object]]) -> str:
     lines = []
     for name, row in rows.items():
         for condition in CONDITIONS:
-            aucs = row[condition]
-            assert isinstance(aucs, dict)
+            aucs = row.get(condition)
+            if not isinstance(aucs, dict):
+                continue
             cells = " | ".join(f"{key} {a['value']:.3f} [{a['low']:.3f}, {a['high']:.3f}]" for key, a in aucs.items())
-            lines.append(f"| {name} | {condition} | {cells} | {row['seconds']} s |")
+            speed = f"{row['pictures_per_s']} /s | {row['megabytes']} MB" if "megabytes" in row else "- | -"
+            lines.append(f"| {name} | {condition} | {cells} | {row['seconds']} s | {speed} |")
     return "\n".join(lines)
 
 

@@ -204,9 +204,9 @@ def test_a_published_network_is_trained_and_resumed_by_the_same_loop(crops, tmp_
 
 # What a run is recognised by: a change of this makes every unfinished run begin anew.
 FINGERPRINTS = {
-    "cnn": ["cnn", "whole", "face", 160, 4, 0.0003, 0.3, 3.0, None,
+    "cnn": ["cnn", "whole", "face", 160, 160, 0.0, 4, 0.0003, 0.3, 3.0, None,
             {"self": 0.4, "warp": 0.1, "part": 0.1, "face": 0.1}],
-    "texture": ["texture", "tile", "surroundings", 128, 8, 0.0003, 1.0, 3.0, 600, {}],
+    "texture": ["texture", "tile", "surroundings", 128, 128, 0.0, 8, 0.0003, 1.0, 3.0, 600, {}],
 }  # fmt: skip
 
 
@@ -532,7 +532,7 @@ def train_scripted(
     trainer = CnnTrainer(config, head_of(config), folder, CPU, progress)
     scored: dict[int, dict[str, torch.Tensor]] = {}
 
-    def score(_head, network, dev, _device) -> np.ndarray:
+    def score(_head, network, dev, _device, _precision) -> np.ndarray:
         if trainer.step == stop_at:
             raise PulledPlugError
         scored[trainer.step] = {name: value.clone() for name, value in network.state_dict().items()}
