@@ -134,12 +134,11 @@ class CnnTrainer:
                     self._validate(dev, self.step / steps_per_epoch, fingerprint)
         if self.step == total and not self._is_validated():
             self._validate(dev, self.step / steps_per_epoch, fingerprint)
-        keeps_best = self._config.patience and self._best
-        if keeps_best:
+        if self._best:
             self._progress.say(
                 f"{head.name}: kept the weights of step {self._best_step} (mean dev AUC {self._best_auc:.4f})"
             )
-        self.network.load_state_dict(self._best if keeps_best else self.average)
+        self.network.load_state_dict(self._best or self.average)
 
     def _plan(self, crops: Crops, epoch: int) -> list[Pair]:
         head = self._head
@@ -238,7 +237,7 @@ class CnnTrainer:
             if 0 < labels[rows].sum() < rows.sum():
                 row[f"dev_auc[{name}]"] = round(auc(labels[rows], logits[rows]), 4)
         found = [value for key, value in row.items() if key.startswith("dev_auc")]
-        if found and float(np.mean(found)) > self._best_auc:
+        if self._config.patience and found and float(np.mean(found)) > self._best_auc:
             self._best, self._best_step, self._best_auc = _copied(self.average), self.step, float(np.mean(found))
         self._save_state(fingerprint)
         self._log(row)
@@ -294,7 +293,8 @@ class CnnTrainer:
         self.average = state["average"]
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
-        self._best, self._best_step, self._best_auc = state["best"], int(state["best_step"]), float(state["best_auc"])
+        if self._config.patience:
+            self._best, self._best_step, self._best_auc = state["best"], int(state["best_step"]), state["best_auc"]
         self._progress.say(f"{self._head.name}: resumed at step {self.step}")
 
 
