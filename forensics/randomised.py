@@ -43,9 +43,7 @@ def randomised_logits(bank: DetectorBank, subjects: Sequence[Subject], n_copies:
 
 def randomised(subject: Subject, seed: int, number: int) -> Subject:
     """One copy, made smaller and back, then compressed; crop and surroundings meet the same."""
-    crop = _changed(subject.crop, rng_for(seed, number))
-    is_one = subject.surroundings is subject.crop
-    return Subject(crop, crop if is_one else _changed(subject.surroundings, rng_for(seed, number)))
+    return subject.changed(lambda picture: _changed(picture, rng_for(seed, number)))
 
 
 def _changed(picture: Crop, rng: np.random.Generator) -> Crop:

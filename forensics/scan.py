@@ -372,9 +372,7 @@ def _as_whole(sample: Sample) -> list[_Found]:
 
 
 def _reencoded(subject: Subject) -> Subject:
-    crop = jpeg(subject.crop, STABILITY_JPEG_QUALITY)
-    is_one = subject.surroundings is subject.crop
-    return Subject(crop, crop if is_one else jpeg(subject.surroundings, STABILITY_JPEG_QUALITY))
+    return subject.changed(lambda picture: jpeg(picture, STABILITY_JPEG_QUALITY))
 
 
 def _given(sample: Sample) -> Observation:

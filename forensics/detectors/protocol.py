@@ -1,6 +1,6 @@
 """What a detector is. Adding one is one file that satisfies this and one line in `forensics.detectors.registry`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, get_args, runtime_checkable
 
@@ -32,6 +32,11 @@ class Subject:
     def of_crop(cls, crop: Crop) -> Self:
         """A square of which nothing around it is known, such as a tile of a picture."""
         return cls(crop, crop)
+
+    def changed(self, change: Callable[[Crop], Crop]) -> Self:
+        """Both of them changed alike; what is one array stays one, and is changed once."""
+        crop = change(self.crop)
+        return type(self)(crop, crop if self.surroundings is self.crop else change(self.surroundings))
 
     def seen(self, sees: Seen) -> Crop:
         """What a detector that sees this is given."""

@@ -114,7 +114,7 @@ def main() -> None:
         print(_table({name: rows[name]}), flush=True)
     for name in list(rows):
         other = rows.get(f"texture {name}")
-        if other is not None:
+        if other is not None and "clean" in conditions:
             rows[f"{name} and texture"] = _joined(rows[name], other, judged)
     print(_table(rows))
 
