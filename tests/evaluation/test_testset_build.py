@@ -505,6 +505,7 @@ def test_a_killed_build_is_not_complete_and_goes_on(tmp_path, faces, monkeypatch
     data = faces.write()
     options = {"encode": "png", "perturb": ("noise:5",)}
     build(tmp_path / "whole", [data], [data], **options)
+    options["workers"] = 1  # of two, one could reach the sixth copy while the other still makes the first file
     real, calls = writing.perturbed, []
 
     def killed(*arguments):

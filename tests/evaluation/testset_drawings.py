@@ -64,7 +64,7 @@ class Drawn:
 
 def build(output: Path, real: Sequence[str], fake: Sequence[str], auditor: Auditor | None = None, **options) -> Built:
     """Build without a word on standard error."""
-    chosen = BuildOptions(real=tuple(real), fake=tuple(fake), quiet=True, workers=2, **options)
+    chosen = BuildOptions(real=tuple(real), fake=tuple(fake), **({"quiet": True, "workers": 2} | options))
     return build_testset(chosen, output, Progress(quiet=True), auditor)
 
 
