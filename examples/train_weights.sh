@@ -17,6 +17,10 @@ data=$1 out=$2
 here=$(dirname "$0")
 recipe=${3:-$here/../forensics/weights/recipe.toml}
 python=${PYTHON:-python}
+if [ ! -e "$recipe" ]; then
+    echo "error: there is no recipe $recipe; hint: name one that a run of \`forensics train\` kept: OUTPUT/recipe.toml" >&2
+    exit 2
+fi
 sets="dfdc ffhq_stylegan photoshop text_to_image wild_reals"
 mkdir -p "$out"
 

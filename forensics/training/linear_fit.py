@@ -140,7 +140,7 @@ def ridge_dual(kernel: Matrix, targets: Floats, weights: Floats, penalty: float)
     kernel: (N, N) inner products. Minimises the sum of weight x squared error plus penalty x mean of the kernel's
     diagonal x squared norm of the coefficients (Saunders, Gammerman, Vovk 1998, with weights).
     """
-    from scipy.linalg import solve
+    import torch
 
     roots = np.sqrt(weights)
     system = kernel.astype(np.float64)
@@ -148,8 +148,10 @@ def ridge_dual(kernel: Matrix, targets: Floats, weights: Floats, penalty: float)
     system *= roots[:, None]
     system *= roots[None, :]
     system[np.diag_indices_from(system)] += strength
-    dual = solve(system, roots * targets, assume_a="pos", overwrite_a=True, check_finite=False)
-    return np.asarray(roots * dual, np.float32)
+    # scipy's solvers (1.17) crash on matrices of about two gigabytes, or call them singular.
+    factor = torch.linalg.cholesky(torch.from_numpy(system))
+    dual = torch.cholesky_solve(torch.from_numpy(roots * targets)[:, None], factor)[:, 0]
+    return np.asarray(roots * dual.numpy(), np.float32)
 
 
 def standardise(features: Matrix, weights: Floats) -> tuple[Floats, Floats]:
