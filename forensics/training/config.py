@@ -81,6 +81,12 @@ class TrainConfig(BaseModel):
         description="what the texture network sees of its tile: pixels (none), or a residual of them",
     )
     texture_family_cap: int = Field(600, ge=1, description="pairs per data set in one of its epochs, at most")
+    texture_fakes: tuple[str, ...] = Field(
+        (),
+        description="data sets whose fakes the texture network is shown, synthetic faces for example; of all others it is "
+        "shown the reals (empty: all)",
+    )
+    texture_reals_cap: int = Field(600, ge=0, description="reals per data set that come without fakes, at most")
     meso_epochs: int = Field(6, ge=1, le=1000, description="passes of meso4 and mesoinception4")
     meso_learning_rate: float = Field(1e-3, gt=0, le=1, description="peak of their schedule")
     precision: str = Field(

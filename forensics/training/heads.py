@@ -1,12 +1,13 @@
 """The networks that a recipe trains, each with its framing, its share of the data, its pairs and its augmentation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
+from forensics.common.manifest import Item
 from forensics.detectors.cnn import CnnDetector
 from forensics.detectors.cnn_network import FaceCnn, FaceNetwork, NetworkDetector, resize
 from forensics.detectors.devices import to_tensor
@@ -28,8 +29,9 @@ class Head:
 
     sees: what of a picture it is given; `view` makes the network's input (3, input_px, input_px) of that. blendings:
     pseudo-fakes per kind, as shares of each data set's pairs; they are made of faces, not of what surrounds them.
-    backbone and init: what the network is and where it starts, for the fingerprint of a run; `network` builds it before
-    its first step. Raises UsageError or WeightsError where `init` cannot be had.
+    fakes_of: data sets whose fakes it is shown (empty: all); of the others it is shown reals alone, `reals_cap` of each at
+    most. backbone and init: what the network is and where it starts, for the fingerprint of a run; `network` builds it
+    before its first step. Raises UsageError or WeightsError where `init` cannot be had.
     """
 
     detector: type[NetworkDetector]  # what its network is scored as
@@ -44,6 +46,8 @@ class Head:
     family_floor: float
     max_repeat: float
     family_cap: int | None
+    fakes_of: tuple[str, ...]
+    reals_cap: int | None
     blendings: Mapping[Blending, float]
     sees: Seen
     view: Callable[[Frame, int, np.random.Generator], torch.Tensor]
@@ -53,6 +57,11 @@ class Head:
     def name(self) -> str:
         """The detector's."""
         return self.detector.name
+
+    def left_out(self, items: Sequence[Item], of_all: Sequence[str]) -> tuple[str, ...]:
+        """Data sets whose fakes it is not shown: those that no head is (`of_all`), and those that are not `fakes_of`."""
+        others = {item.dataset for item in items} - set(self.fakes_of) if self.fakes_of else set()
+        return tuple(sorted(others | set(of_all)))
 
 
 def heads_of(config: TrainConfig) -> list[Head]:
@@ -75,6 +84,8 @@ def _whole(config: TrainConfig) -> Head:
         family_floor=config.family_floor,
         max_repeat=config.max_repeat,
         family_cap=None,
+        fakes_of=(),
+        reals_cap=None,
         blendings=config.blendings,
         sees="face",
         view=_whole_view,
@@ -97,6 +108,8 @@ def _tile(config: TrainConfig) -> Head:
         family_floor=1.0,
         max_repeat=config.max_repeat,
         family_cap=config.texture_family_cap,
+        fakes_of=config.texture_fakes,
+        reals_cap=config.texture_reals_cap,
         blendings={},
         sees="surroundings",
         view=_tile_view,
@@ -120,6 +133,8 @@ def _mesonets(config: TrainConfig) -> list[Head]:
             family_floor=config.family_floor,
             max_repeat=config.max_repeat,
             family_cap=None,
+            fakes_of=(),
+            reals_cap=None,
             blendings={},
             sees="face",
             view=_whole_view,

@@ -144,7 +144,7 @@ class CnnTrainer:
         head = self._head
         return plan_epoch(
             crops.items, epoch, self._config.seed, head.family_floor, head.max_repeat, head.family_cap, head.blendings,
-            self._config.left_out,
+            head.left_out(crops.items, self._config.left_out), head.reals_cap,
         )  # fmt: skip
 
     def _is_over(self, steps_per_epoch: int) -> bool:
@@ -306,7 +306,8 @@ def run_fingerprint(config: TrainConfig, head: Head, crops: Crops, dev: Crops, d
     fields = [
         head.name, head.framing, head.sees, head.input_px, head.early_px, head.early_share, head.epochs,
         head.learning_rate, head.family_floor,
-        head.max_repeat, head.family_cap, dict(head.blendings), head.backbone, initial_fingerprint(head.init),
+        head.max_repeat, head.family_cap, sorted(head.fakes_of), head.reals_cap, dict(head.blendings), head.backbone,
+        initial_fingerprint(head.init),
         config.batch_size, config.max_steps, config.weight_decay, config.ema_decay, config.seed, config.drop_rate,
         config.drop_path_rate, config.sam_radius, config.texture_filter if head.framing == "tile" else "none",
         sorted(config.left_out), uses_bfloat16(config, device), crops.sha256,

@@ -44,6 +44,7 @@ def plan_epoch(
     family_cap: int | None = None,
     blendings: Mapping[Blending, float] | None = None,
     left_out: Sequence[str] = (),
+    reals_cap: int | None = None,
 ) -> list[Pair]:
     """The pairs of one epoch in the order in which they are shown; every epoch has as many.
 
@@ -51,7 +52,8 @@ def plan_epoch(
     `family_floor` of the largest data set's, but at most `max_repeat` times, and never more than `family_cap`. To these
     come pseudo-fakes: per kind, its share of the number of pairs of each data set, made of that data set's reals. A data
     set of one class counts as large as the largest of two, at most; its reals come with pseudo-fakes alone where there are
-    any. Fakes of a data set that is `left_out` are never shown, and with them its pairs; all else stays as it was.
+    any. Fakes of a data set that is `left_out` are never shown, and with them its pairs; its reals come with pseudo-fakes,
+    or alone where there are none; all else stays as it was. Of reals that come alone a data set shows `reals_cap` at most.
     """
     groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: {0: [], 1: []})
     for index, item in enumerate(items):
@@ -67,7 +69,11 @@ def plan_epoch(
         wanted = wanted if family_cap is None else min(wanted, family_cap)
         reals, fakes = groups[name][0], groups[name][1]
         has_blendings = bool(reals) and any((blendings or {}).values())
-        if name not in left_out and (fakes or not has_blendings):
+        if name in left_out:
+            fakes = []
+        if not fakes and reals_cap is not None:
+            wanted = min(wanted, reals_cap)
+        if fakes or not has_blendings:
             order += _pairs(items, reals, fakes, wanted, rng)
         if has_blendings:
             order += _blended(items, reals, wanted, blendings or {}, rng)

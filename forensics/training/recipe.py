@@ -69,6 +69,7 @@ def run_recipe(
     if not train_items or not dev_items:
         raise ManifestError("training needs rows of split train and of split dev", "fill the manifest's column `split`")
     _check(config, [train_items[i] for i in _kept_rows(train_items, config.left_out)], dev_items)
+    _check_names("--texture-fakes", config.texture_fakes, train_items)
     folder = run_folder(config, output, overwrite)
     folder.write(CONFIG_FILE, config.model_dump_json(indent=2) + "\n")
     folder.write(RECIPE_FILE, options_toml(config))
@@ -105,6 +106,12 @@ def _check(config: TrainConfig, train: Sequence[Item], dev: Sequence[Item]) -> N
             f"{', '.join(missing or config.detectors)}: the train split needs real and fake pictures",
             "of reals alone `--detectors cnn` can be trained, with pseudo-fakes such as --self-blends 0.4",
         )
+    families = config.texture_fakes if texture.NAME in config.detectors else ()
+    if families and not any(item.label and item.dataset in families for item in train):
+        raise ManifestError(
+            f"{texture.NAME}: there are no fakes of {', '.join(families)} to train on",
+            "name others with --texture-fakes",
+        )
     if {item.label for item in dev} != {0, 1}:
         raise ManifestError(
             "the dev split needs real and fake pictures: calibration and thresholds are fitted on it",
@@ -120,11 +127,16 @@ def without_fakes_of(crops: Crops, datasets: Sequence[str]) -> Crops:
 
 def _kept_rows(items: Sequence[Item], left_out: Sequence[str]) -> list[int]:
     """Rows of all but the fakes of the data sets that are left out. Raises UsageError for one that is not there."""
-    for name in left_out:
+    _check_names("--left-out", left_out, items)
+    return [i for i, item in enumerate(items) if item.label == 0 or item.dataset not in left_out]
+
+
+def _check_names(option: str, names: Sequence[str], items: Sequence[Item]) -> None:
+    """Raise UsageError for a data set that is not there."""
+    for name in names:
         if not any(item.dataset == name for item in items):
             known = ", ".join(sorted({item.dataset for item in items}))
-            raise UsageError(f"--left-out {name}: no such data set among those trained on", f"there are: {known}")
-    return [i for i, item in enumerate(items) if item.label == 0 or item.dataset not in left_out]
+            raise UsageError(f"{option} {name}: no such data set among those trained on", f"there are: {known}")
 
 
 def run_folder(config: TrainConfig, output: Path, overwrite: bool) -> OutputFolder:

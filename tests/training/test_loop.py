@@ -204,9 +204,9 @@ def test_a_published_network_is_trained_and_resumed_by_the_same_loop(crops, tmp_
 
 # What a run is recognised by: a change of this makes every unfinished run begin anew.
 FINGERPRINTS = {
-    "cnn": ["cnn", "whole", "face", 160, 160, 0.0, 4, 0.0003, 0.3, 3.0, None,
+    "cnn": ["cnn", "whole", "face", 160, 160, 0.0, 4, 0.0003, 0.3, 3.0, None, [], None,
             {"self": 0.4, "warp": 0.1, "part": 0.1, "face": 0.1}],
-    "texture": ["texture", "tile", "surroundings", 128, 128, 0.0, 8, 0.0003, 1.0, 3.0, 600, {}],
+    "texture": ["texture", "tile", "surroundings", 128, 128, 0.0, 8, 0.0003, 1.0, 3.0, 600, [], 600, {}],
 }  # fmt: skip
 
 
@@ -292,6 +292,27 @@ def test_what_concerns_other_networks_does_not_hinder_resuming(crops):
     assert fingerprint("meso4") == fingerprint("meso4", backbone="test_resnet", init="none", epochs=9)
     assert fingerprint("meso4") != fingerprint("meso4", meso_epochs=7)
     assert fingerprint("cnn") == fingerprint("cnn", meso_epochs=7, meso_learning_rate=0.1)
+
+
+def test_the_texture_network_is_shown_the_fakes_of_its_families_and_reals_of_all(crops, tmp_path):
+    items = tuple(replace(item, dataset="swaps" if i < 8 else "synthetic") for i, item in enumerate(crops.items))
+    mixed = replace(crops, items=items)
+    config = TrainConfig(
+        detectors=("cnn", "texture"), init="none", texture_fakes=("synthetic",), texture_reals_cap=3, self_blends=0.0,
+        warp_blends=0.0, part_blends=0.0, face_blends=0.0,
+    )  # fmt: skip
+
+    def shown(name: str, **changes: object) -> Counter[tuple[str, int]]:
+        changed = config.model_copy(update=changes)
+        trainer = CnnTrainer(changed, head_of(changed, name), tmp_path / name, CPU, Progress(quiet=True))
+        indices = [i for pair in trainer._plan(mixed, 0) for i in (pair.real, pair.fake) if i is not None]
+        return Counter((items[i].dataset, items[i].label) for i in indices)
+
+    both = {("synthetic", 0): 4, ("synthetic", 1): 4, ("swaps", 0): 4, ("swaps", 1): 4}
+    assert shown("texture") == {("synthetic", 0): 4, ("synthetic", 1): 4, ("swaps", 0): 3}
+    assert shown("texture", texture_fakes=()) == shown("cnn") == both
+    # Left out for all networks, a family is shown to none.
+    assert shown("texture", left_out=("synthetic",)) == {("synthetic", 0): 3, ("swaps", 0): 3}
 
 
 def test_one_network_does_not_take_over_the_folder_of_another(crops, whole):

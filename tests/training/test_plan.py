@@ -232,4 +232,12 @@ def test_what_is_left_out_takes_its_pairs_along_and_changes_nothing_else():
         ("large", "pair"): 60, ("large", "self"): 30, ("small", "pair"): 30, ("small", "self"): 15, ("reals", "self"): 30,
     }  # fmt: skip
     assert found(("small",), shares) == {key: n for key, n in whole.items() if key != ("small", "pair")}
-    assert found(("large",), {}) == {("small", "pair"): 30, ("reals", "half"): 60}
+    # Its reals stay, without pseudo-fakes too.
+    assert found(("large",), {}) == {("large", "half"): 60, ("small", "pair"): 30, ("reals", "half"): 60}
+
+
+def test_reals_that_come_alone_are_capped_and_others_are_not():
+    items = items_of(large=(60, 60), small=(30, 300), reals=(500, 0))
+    found = counts_of(items, plan_epoch(items, 0, 0, 0.3, 3.0, None, None, ("large",), 7))
+    assert found == {("large", 0): 7, ("small", 0): 30, ("small", 1): 30, ("reals", 0): 7}
+    assert not counts_of(items, plan_epoch(items, 0, 0, 0.3, 3.0, None, None, ("large",), 0)).keys() & {("large", 0)}

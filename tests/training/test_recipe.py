@@ -269,6 +269,16 @@ def test_a_data_set_to_leave_out_that_is_not_there_is_noticed_at_once(two_sets, 
     assert not list(tmp_path.iterdir())
 
 
+def test_families_of_the_texture_network_that_are_not_there_are_noticed_at_once(two_sets, tmp_path):
+    config = CONFIG.model_copy(update={"texture_fakes": ("b", "c")})
+    with pytest.raises(UsageError, match="--texture-fakes c: no such data set"):
+        run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
+    alone = CONFIG.model_copy(update={"detectors": ("texture",), "texture_fakes": ("b",), "left_out": ("b",)})
+    with pytest.raises(ManifestError, match="texture: there are no fakes of b"):
+        run_recipe(alone, two_sets, tmp_path, "x", Progress(quiet=True))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_left_is_counted_without_what_is_left_out(two_sets, tmp_path):
     config = CONFIG.model_copy(update={"detectors": ("cnn", "durall"), "left_out": ("a", "b")})
     with pytest.raises(ManifestError, match="durall: the train split needs"):
