@@ -1,7 +1,8 @@
 """The networks' training loop: AdamW on a one-cycle schedule, averaged weights, checkpoints that resume to the same ones.
 
 A batch holds whole pairs of real and fake. With `sam_radius` a step is sharpness-aware (SAM, Foret et al. 2021, arXiv
-2010.01412): the gradient is taken where the loss is greatest nearby, at twice the cost.
+2010.01412): the gradient is taken where the loss is greatest nearby, at twice the cost; with `sam_share` the way there is
+taken from a part of the batch, for less (smaller parts make better ones, section 4.1 there).
 Order, augmentation and dropout are functions of (seed, epoch, position), so a run that was stopped and resumed takes the
 same steps as one that was not. The state file holds tensors and plain values only and is read with `weights_only=True`.
 """
@@ -177,8 +178,10 @@ class CnnTrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self._head.learning_rate * one_cycle(self.step / total)
         self.network.train()
-        loss = self._backward(x, y)
-        if self._config.sam_radius:
+        is_sharp = bool(self._config.sam_radius)
+        first = max(2, round(len(x) * self._config.sam_share)) if is_sharp else len(x)
+        loss = self._backward(x[:first], y[:first])
+        if is_sharp:
             moved = self._climb(self._config.sam_radius)
             self._backward(x, y)
             with torch.no_grad():
@@ -309,8 +312,9 @@ def run_fingerprint(config: TrainConfig, head: Head, crops: Crops, dev: Crops, d
         head.max_repeat, head.family_cap, sorted(head.fakes_of), head.reals_cap, dict(head.blendings), head.backbone,
         initial_fingerprint(head.init),
         config.batch_size, config.max_steps, config.weight_decay, config.ema_decay, config.seed, config.drop_rate,
-        config.drop_path_rate, config.sam_radius, config.texture_filter if head.framing == "tile" else "none",
-        sorted(config.left_out), uses_bfloat16(config, device), crops.sha256,
+        config.drop_path_rate, config.sam_radius, config.sam_share,
+        config.texture_filter if head.framing == "tile" else "none", sorted(config.left_out),
+        uses_bfloat16(config, device), crops.sha256,
         [config.texture_scored_px, dev.sha256] if config.patience else None,
     ]  # fmt: skip
     return sha256_of_text(json.dumps(fields))

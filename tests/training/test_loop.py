@@ -170,7 +170,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(crops, whole, tmp_pa
     [
         ({"self_blends": 1.0, "face_blends": 0.5, "epochs": 1}, 7, 3, 10),
         ({"warp_blends": 0.5, "part_blends": 1.0, "epochs": 1}, 5, 5, 10),
-        ({"sam_radius": 0.05}, 5, 2, 8),
+        ({"sam_radius": 0.05, "sam_share": 0.5}, 5, 2, 8),
         ({"max_steps": 6}, 5, 2, 6),
         ({"max_steps": 7, "patience": 3}, 6, 3, 7),
     ],
@@ -228,6 +228,7 @@ def test_a_run_is_recognised_by_its_options_and_the_content_of_its_crops(crops, 
         0.2,
         0.0,
         0.0,
+        1.0,
         "none",
         [],
         uses_bfloat16(config, CPU),
@@ -366,6 +367,7 @@ def test_what_is_kept_is_the_average(whole):
 @pytest.mark.parametrize("change", [
     {"seed": 1}, {"learning_rate": 1e-4}, {"epochs": 3}, {"family_floor": 0.5}, {"max_steps": 5}, {"sam_radius": 0.1},
     {"self_blends": 1.0}, {"drop_rate": 0.1}, {"drop_path_rate": 0.1}, {"early_px": 96},
+    {"sam_share": 0.5},
 ])  # fmt: skip
 def test_another_configuration_does_not_take_over_a_folder(crops, whole, change):
     with pytest.raises(UsageError, match="other options or other data") as caught:
@@ -669,6 +671,23 @@ def test_a_sharpness_aware_step_takes_the_gradient_where_the_loss_is_greater(cro
     assert second_loss > first_loss + 0.01
     for name, value in trainer.network.named_parameters():
         assert torch.allclose(value, before[name], atol=1e-6), name
+
+
+@pytest.mark.parametrize(("share", "pictures"), [(1.0, 8), (0.5, 4), (0.01, 2)])
+def test_the_way_up_may_be_taken_from_a_part_of_the_batch(crops, tmp_path, monkeypatch, share, pictures):
+    config = CONFIG.model_copy(update={"sam_radius": 0.05, "sam_share": share})
+    trainer = CnnTrainer(config, head_of(config), tmp_path, CPU, Progress(quiet=True))
+    seen: list[int] = []
+    backward = CnnTrainer._backward
+
+    def note(self, x, y) -> float:
+        assert len(x) == len(y)
+        seen.append(len(x))
+        return backward(self, x, y)
+
+    monkeypatch.setattr(CnnTrainer, "_backward", note)
+    trainer._take_step(*batch_of(crops), 100)
+    assert seen == [pictures, 8]
 
 
 def test_sharpness_aware_steps_are_other_steps(crops, whole, tmp_path):
