@@ -191,11 +191,13 @@ def _description(
     """The contents of model.json, with which a folder is a set of weights."""
     datasets = sorted({item.dataset for item in items if item.split == "train" and item.view != "whole"})
     without = f" without the fakes of {', '.join(sorted(config.left_out))}" if config.left_out else ""
+    families = config.texture_fakes if texture.NAME in weights else ()
+    expert = f"; {texture.NAME} on the fakes of {', '.join(sorted(families))} alone" if families else ""
     model_set = ModelSet(
         name="+".join(weights),
         version=f"{__version__}-seed{config.seed}",
         licence=licence,
-        trained_on=f"train splits of {', '.join(datasets)}{without}",
+        trained_on=f"train splits of {', '.join(datasets)}{without}{expert}",
         weights=weights,
         calibrations=calibrations,
         operating_points=points,

@@ -31,6 +31,7 @@ CONFIG = TrainConfig(
     device="cpu", threads=1,
     texture_epochs=1, texture_px=32,
 )  # fmt: skip
+EXPERT = CONFIG.model_copy(update={"texture_fakes": ("portraits",)})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +72,7 @@ def items(portrait, tmp_path_factory) -> list[Item]:
 @pytest.fixture(scope="module")
 def weights(items, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    run_recipe(CONFIG, items, folder, "test only", Progress(quiet=True))
+    run_recipe(EXPERT, items, folder, "test only", Progress(quiet=True))
     return folder
 
 
@@ -82,7 +83,10 @@ def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
     assert set(model_set.calibrations["default"].coefficients) == {"cnn", "texture", "spectrum"}
     assert list(model_set.weights["durall"].settings) == ["inverse_penalty"]
     assert set(model_set.calibrations) == set(model_set.operating_points) == {*names, "whole-image"}
-    assert (model_set.licence, model_set.trained_on) == ("test only", "train splits of portraits")
+    assert (model_set.licence, model_set.trained_on) == (
+        "test only",
+        "train splits of portraits; texture on the fakes of portraits alone",
+    )
     assert model_set.selftest_logit is not None
     test = [item for item in items if item.split == "test"]
     assert all(f"({len(test)} pictures)" in model_set.operating_points[name].test_set for name in names)
@@ -99,13 +103,13 @@ def test_it_leaves_a_set_of_weights_with_its_figures(weights, items):
     assert "### test split" in card
     assert f"{metrics['test']['default']['portraits']['auc']['value']:.3f} [" in card
     assert (weights / "cnn" / "curve.svg").read_text(encoding="utf-8").startswith("<svg")
-    assert TrainConfig.model_validate_json((weights / "config.json").read_text(encoding="utf-8")) == CONFIG
+    assert TrainConfig.model_validate_json((weights / "config.json").read_text(encoding="utf-8")) == EXPERT
     assert [path.name for path in weights.rglob("*") if path.name.endswith(".tmp")] == []
 
 
 def test_the_options_are_kept_as_a_file_that_gives_the_same_run(weights):
     file = weights / "recipe.toml"
-    assert resolve_options(TrainConfig, file, {}, "recipe", "") == CONFIG
+    assert resolve_options(TrainConfig, file, {}, "recipe", "") == EXPERT
     text = file.read_text(encoding="utf-8").splitlines()
     for name, field in TrainConfig.model_fields.items():
         (line,) = (number for number, line in enumerate(text) if line.startswith(f"{name} = "))
