@@ -145,7 +145,12 @@ def _row(
 ) -> dict[str, object]:
     """Figures of a variant, from its folder where they are known for the same options and pictures."""
     file = folder / f"{split}.json"
-    options = {**config.model_dump(mode="json"), "judged": judged.sha256, "conditions": list(conditions)}
+    options = {
+        **config.model_dump(mode="json"),
+        "trained_on": train.sha256,
+        "judged": judged.sha256,
+        "conditions": list(conditions),
+    }
     known: dict[str, object] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if known.get("options") == options:
         return known
