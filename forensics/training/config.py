@@ -132,6 +132,11 @@ class TrainConfig(BaseModel):
         return side
 
     @property
+    def texture_families(self) -> tuple[str, ...]:
+        """Data sets whose fakes alone the texture network is shown; empty: all, or there is no such network."""
+        return tuple(sorted(self.texture_fakes)) if "texture" in self.detectors and self.texture_epochs else ()
+
+    @property
     def blendings(self) -> dict[Blending, float]:
         """Kinds of pseudo-fakes that are made, with their share of the pairs."""
         shares: dict[Blending, float] = {

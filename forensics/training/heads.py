@@ -39,19 +39,19 @@ class Head:
     init: str
     framing: str
     input_px: int  # in training
-    early_px: int  # in its first part, which is `early_share` of the steps
-    early_share: float
     epochs: float
     learning_rate: float
     family_floor: float
     max_repeat: float
-    family_cap: int | None
-    fakes_of: tuple[str, ...]
-    reals_cap: int | None
     blendings: Mapping[Blending, float]
     sees: Seen
     view: Callable[[Frame, int, np.random.Generator], torch.Tensor]
     network: Callable[[], FaceNetwork]
+    early_px: int = 0  # instead of input_px in its first part, which is `early_share` of the steps
+    early_share: float = 0.0
+    family_cap: int | None = None
+    fakes_of: tuple[str, ...] = ()
+    reals_cap: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,19 +77,16 @@ def _whole(config: TrainConfig) -> Head:
         init=config.init,
         framing="whole",
         input_px=config.input_px,
-        early_px=config.early_px or config.input_px,
-        early_share=config.early_share if config.early_px else 0.0,
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         family_floor=config.family_floor,
         max_repeat=config.max_repeat,
-        family_cap=None,
-        fakes_of=(),
-        reals_cap=None,
         blendings=config.blendings,
         sees="face",
         view=_whole_view,
         network=partial(_initial_cnn, config, config.input_px, "whole", "none"),
+        early_px=config.early_px,
+        early_share=config.early_share if config.early_px else 0.0,
     )
 
 
@@ -101,19 +98,17 @@ def _tile(config: TrainConfig) -> Head:
         init=config.init,
         framing="tile",
         input_px=config.texture_px,
-        early_px=config.texture_px,
-        early_share=0.0,
         epochs=config.texture_epochs,
         learning_rate=config.learning_rate,
         family_floor=1.0,
         max_repeat=config.max_repeat,
-        family_cap=config.texture_family_cap,
-        fakes_of=config.texture_fakes,
-        reals_cap=config.texture_reals_cap,
         blendings={},
         sees="surroundings",
         view=_tile_view,
         network=partial(_initial_cnn, config, config.texture_scored_px, "tile", config.texture_filter),
+        family_cap=config.texture_family_cap,
+        fakes_of=config.texture_fakes,
+        reals_cap=config.texture_reals_cap,
     )
 
 
@@ -126,15 +121,10 @@ def _mesonets(config: TrainConfig) -> list[Head]:
             init="none",
             framing="whole",
             input_px=MESONET_PX,
-            early_px=MESONET_PX,
-            early_share=0.0,
             epochs=config.meso_epochs,
             learning_rate=config.meso_learning_rate,
             family_floor=config.family_floor,
             max_repeat=config.max_repeat,
-            family_cap=None,
-            fakes_of=(),
-            reals_cap=None,
             blendings={},
             sees="face",
             view=_whole_view,

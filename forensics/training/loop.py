@@ -307,10 +307,9 @@ def run_fingerprint(config: TrainConfig, head: Head, crops: Crops, dev: Crops, d
     Dev counts where it decides what is kept.
     """
     fields = [
-        head.name, head.framing, head.sees, head.input_px, head.early_px, head.early_share, head.epochs,
-        head.learning_rate, head.family_floor,
-        head.max_repeat, head.family_cap, sorted(head.fakes_of), head.reals_cap, dict(head.blendings), head.backbone,
-        initial_fingerprint(head.init),
+        head.name, head.framing, head.sees, head.input_px, head.early_px or head.input_px, head.early_share,
+        head.epochs, head.learning_rate, head.family_floor, head.max_repeat, head.family_cap,
+        sorted(head.fakes_of), head.reals_cap, dict(head.blendings), head.backbone, initial_fingerprint(head.init),
         config.batch_size, config.max_steps, config.weight_decay, config.ema_decay, config.seed, config.drop_rate,
         config.drop_path_rate, config.sam_radius, config.sam_share,
         config.texture_filter if head.framing == "tile" else "none", sorted(config.left_out),

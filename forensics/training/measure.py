@@ -191,8 +191,8 @@ def _description(
     """The contents of model.json, with which a folder is a set of weights."""
     datasets = sorted({item.dataset for item in items if item.split == "train" and item.view != "whole"})
     without = f" without the fakes of {', '.join(sorted(config.left_out))}" if config.left_out else ""
-    families = config.texture_fakes if texture.NAME in weights else ()
-    expert = f"; {texture.NAME} on the fakes of {', '.join(sorted(families))} alone" if families else ""
+    families = config.texture_families
+    expert = f"; {texture.NAME} on the fakes of {', '.join(families)} alone" if families else ""
     model_set = ModelSet(
         name="+".join(weights),
         version=f"{__version__}-seed{config.seed}",

@@ -106,7 +106,7 @@ def _check(config: TrainConfig, train: Sequence[Item], dev: Sequence[Item]) -> N
             f"{', '.join(missing or config.detectors)}: the train split needs real and fake pictures",
             "of reals alone `--detectors cnn` can be trained, with pseudo-fakes such as --self-blends 0.4",
         )
-    families = config.texture_fakes if texture.NAME in config.detectors else ()
+    families = config.texture_families
     if families and not any(item.label and item.dataset in families for item in train):
         raise ManifestError(
             f"{texture.NAME}: there are no fakes of {', '.join(families)} to train on",
