@@ -65,14 +65,15 @@ def _decoders() -> Iterator[Check]:
 
 
 def _weights(folder: Path | None) -> Iterator[Check]:
-    from forensics.detectors.model_set import SELFTEST_PICTURE, checked_file, load_model_set
+    from forensics.detectors.model_set import SELFTEST_PICTURE, checked_files, load_model_set
 
     try:
         model_set, found = load_model_set(folder)
         yield Check("weights", f"{model_set.name} {model_set.version}, trained on {model_set.trained_on}")
         for name, part in model_set.weights.items():
-            checked_file(model_set, found, name)
-            yield Check(f"weights/{part.file}", f"SHA-256 {part.sha256}")
+            checked_files(model_set, found, name)
+            for file, sha256 in part.hashes.items():
+                yield Check(f"weights/{file}", f"SHA-256 {sha256}")
     except ForensicsError as error:
         yield Check("weights", error.message, False, error.hint)
         return

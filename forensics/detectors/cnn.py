@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from forensics.detectors.cnn_network import FaceCnn, NetworkDetector, load_network, save_network
+from forensics.detectors.cnn_network import FaceNetwork, NetworkDetector, load_network, save_network
 from forensics.detectors.model_set import ModelSet, WeightFile
 from forensics.detectors.protocol import Crop
 
@@ -48,6 +48,12 @@ def load(model_set: ModelSet, folder: Path, device: torch.device) -> CnnDetector
     return CnnDetector(load_network(model_set, folder, NAME), device)
 
 
-def save(network: FaceCnn, folder: Path) -> WeightFile:
-    """Write the network as fp16 safetensors and describe the file."""
-    return save_network(network, folder, NAME)
+def save(networks: Sequence[FaceNetwork], folder: Path, stored_as: str = "float16") -> WeightFile:
+    """Write one network, or several whose mean logit is the detector's, each to a file of its own, and describe them."""
+    first, *others = [save_network(network, folder, member_name(i), stored_as) for i, network in enumerate(networks)]
+    return first.model_copy(update={"members": {other.file: other.sha256 for other in others}})
+
+
+def member_name(i: int) -> str:
+    """Of what belongs to the network `i`, from 0."""
+    return NAME if i == 0 else f"{NAME}-{i + 1}"

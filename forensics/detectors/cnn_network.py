@@ -10,9 +10,10 @@ the picture and doubling it again (neighbouring pixel relationships, Tan et al. 
 `highpass`, what a box of 5 x 5 pixels leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import timm
@@ -30,7 +31,7 @@ from forensics.detectors.devices import to_tensor
 from forensics.detectors.engines.choice import EngineChoice
 from forensics.detectors.engines.loading import load_engine
 from forensics.detectors.engines.logit import DetectorLogit
-from forensics.detectors.model_set import ModelSet, WeightFile, checked_file
+from forensics.detectors.model_set import ModelSet, WeightFile, checked_files
 from forensics.detectors.protocol import Crop, sigmoid
 
 # The ImageNet weights of the `pretrained` extra expect (x - .5) / .5.
@@ -46,6 +47,10 @@ MAX_TILE_SOURCE_PX = 256
 # One step of the backbone's stride: below it there is nothing to pool.
 MIN_TILE_PX = 32
 BATCH = 16
+STORED_AS = ("float16", "int8")
+SCALE = ".int8_scale"
+# Layers with fewer weights per output channel (the first one, depthwise ones) are small, and would lose most by rounding.
+MIN_FAN_IN = 32
 
 
 class FaceNetwork(nn.Module):
@@ -122,6 +127,40 @@ class FaceCnn(FaceNetwork):
         return found if self.filtered == "none" else {**found, "filter": self.filtered}
 
 
+class FaceEnsemble(FaceNetwork):
+    """Networks of one kind, each trained by itself; the logit is the mean of theirs (Lakshminarayanan et al. 2017).
+
+    Few people to learn from make each network learn some of them by heart; no two learn the same.
+    """
+
+    def __init__(self, members: Sequence[FaceNetwork]) -> None:
+        super().__init__()
+        if len({str(member.settings()) for member in members}) != 1:
+            raise ValueError("networks of one ensemble have the same settings")
+        self.members = nn.ModuleList(members)
+        self.input_px = members[0].input_px
+
+    def frame(self, x: torch.Tensor) -> torch.Tensor:
+        """What each member sees."""
+        return self._member(0).frame(x)
+
+    def features(self, framed: torch.Tensor) -> torch.Tensor:
+        """Last feature maps (N, members x C, h, w), those of one member after those of another."""
+        return torch.cat([self._member(i).features(framed) for i in range(len(self.members))], 1)
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """Mean over the members of their logits (N,)."""
+        parts = features.chunk(len(self.members), 1)
+        return torch.stack([self._member(i).head(part) for i, part in enumerate(parts)]).mean(0)
+
+    def settings(self) -> dict[str, str | int | float]:
+        """Those of each member: how many they are, their files say."""
+        return self._member(0).settings()
+
+    def _member(self, i: int) -> FaceNetwork:
+        return cast(FaceNetwork, self.members[i])
+
+
 def normalised(x: torch.Tensor, filtered: str) -> torch.Tensor:
     """What a backbone is given of pictures (N, 3, H, W) in [0, 1]: pixels around 0, or a residual of them."""
     if filtered == "none":
@@ -196,10 +235,17 @@ class NetworkDetector:
         return self._network.frame(to_tensor(crop)[None])
 
 
-def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = True) -> FaceCnn:
-    """The network of a detector in a set of weights, its norms folded. Raises WeightsError where it does not fit."""
-    path = checked_file(model_set, folder, name)
+def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = True) -> FaceNetwork:
+    """The network of a detector in a set of weights, its norms folded; of several files the mean of their networks.
+
+    Raises WeightsError where a file does not fit.
+    """
     settings = model_set.weights[name].settings
+    members = [_member_of(path, settings, folded) for path in checked_files(model_set, folder, name)]
+    return members[0] if len(members) == 1 else FaceEnsemble(members)
+
+
+def _member_of(path: Path, settings: Mapping[str, str | int | float], folded: bool) -> FaceCnn:
     try:
         network = FaceCnn(
             str(settings["backbone"]),
@@ -220,7 +266,14 @@ def load_network(model_set: ModelSet, folder: Path, name: str, folded: bool = Tr
 
 def load_state(network: nn.Module, path: Path) -> None:
     """Fill a network from a file of `save_network`; whatever safetensors or torch raise where it does not fit."""
-    state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    stored = load_file(path)
+    state = {}
+    for name in (name for name in stored if not name.endswith(SCALE)):
+        value = stored[name]
+        if value.dtype == torch.int8:
+            state[name] = value.float() * stored[name + SCALE].reshape(-1, *[1] * (value.ndim - 1))
+        else:
+            state[name] = value.float() if value.is_floating_point() else value
     network.load_state_dict(state)
 
 
@@ -239,10 +292,23 @@ def fold_norms(module: nn.Module) -> None:
         fold_norms(child)
 
 
-def save_network(network: FaceNetwork, folder: Path, name: str) -> WeightFile:
-    """Write a network as fp16 safetensors and describe the file."""
+def save_network(network: FaceNetwork, folder: Path, name: str, stored_as: str = "float16") -> WeightFile:
+    """Write a network as safetensors and describe the file.
+
+    stored_as: `float16`; or `int8`, half as large: each output channel of the large layers as whole numbers of -127 to 127
+    times its own scale (float32, NAME.int8_scale), the rest as float16. A network always computes in floating point.
+    """
+    if stored_as not in STORED_AS:
+        raise ValueError(f"weights are stored as {' or '.join(STORED_AS)}, not as '{stored_as}'")
     file = f"{name}.safetensors"
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
+    state: dict[str, torch.Tensor] = {}
+    for key, value in network.state_dict().items():
+        if stored_as == "int8" and value.is_floating_point() and value.ndim > 1 and value[0].numel() >= MIN_FAN_IN:
+            scale = value.flatten(1).abs().amax(1).float().clamp(min=1e-12) / 127
+            whole = (value.float() / scale.reshape(-1, *[1] * (value.ndim - 1))).round()
+            state[key], state[key + SCALE] = whole.to(torch.int8).contiguous(), scale.contiguous()
+        else:
+            state[key] = (value.half() if value.is_floating_point() else value).contiguous()
     temporary = folder / f".{file}.tmp"
     save_file(state, temporary)
     temporary.chmod(0o644)  # safetensors leaves it to its owner alone

@@ -8,7 +8,7 @@ from typing import Any
 from forensics import __version__
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file, sha256_of_text
-from forensics.detectors.model_set import DEFAULT_DETECTOR, FUSIONS, ModelSet, checked_file
+from forensics.detectors.model_set import DEFAULT_DETECTOR, FUSIONS, ModelSet, checked_files
 from forensics.detectors.peer_weights import split_name
 from forensics.detectors.registry import BUILT_IN, ENTRY_POINT_GROUP, detector_names
 
@@ -49,7 +49,7 @@ def _parts(name: str, model_set: ModelSet, folder: Path, is_calibrated: bool = T
         ]
         return {"kind": "fusion", **shared, "members": members}
     if name in BUILT_IN:
-        checked_file(model_set, folder, name)
+        checked_files(model_set, folder, name)
         return {"kind": "built-in", **shared, "weights": model_set.weights[name].model_dump()}
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         found = point.dist

@@ -6,6 +6,7 @@ calibration, thresholds with their measured error rates, and the range of inputs
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,12 +30,25 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class WeightFile(_Strict):
-    """One file of a set and what it takes to use it."""
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
-    file: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+
+class WeightFile(_Strict):
+    """What a detector is read from, and what it takes to use it.
+
+    members: where the detector is the mean of several networks, the files of all but the first, with their SHA-256; the
+    settings are the same.
+    """
+
+    file: FileName
     sha256: str
     settings: dict[str, str | int | float] = {}
+    members: dict[FileName, str] = {}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 per file, the first one first."""
+        return {self.file: self.sha256, **self.members}
 
 
 class Calibration(_Strict):
@@ -82,11 +96,11 @@ class ModelSet(_Strict):
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 per file."""
-        return {part.file: part.sha256 for part in self.weights.values()}
+        return {file: sha256 for part in self.weights.values() for file, sha256 in part.hashes.items()}
 
 
 def load_model_set(folder: Path | None = None) -> tuple[ModelSet, Path]:
-    """Read and check the description; files are checked by `checked_file` when they are loaded. Raises WeightsError."""
+    """Read and check the description; files are checked by `checked_files` when they are loaded. Raises WeightsError."""
     folder = folder or DEFAULT_FOLDER
     path = folder / DESCRIPTION
     try:
@@ -103,23 +117,31 @@ def load_model_set(folder: Path | None = None) -> tuple[ModelSet, Path]:
 
 
 def checked_file(model_set: ModelSet, folder: Path, name: str) -> Path:
-    """Path of a weights file whose bytes are the pinned ones. Raises WeightsError."""
+    """Path of the one file of a detector, whose bytes are the pinned ones. Raises WeightsError."""
+    first, *others = checked_files(model_set, folder, name)
+    if others:
+        raise WeightsError(f"{name} is one file, {folder / DESCRIPTION} lists several", "train again")
+    return first
+
+
+def checked_files(model_set: ModelSet, folder: Path, name: str) -> list[Path]:
+    """Paths of a detector's files, whose bytes are the pinned ones. Raises WeightsError."""
     part = model_set.weights.get(name)
     if part is None:
         raise WeightsError(
             f"{folder / DESCRIPTION} holds no weights of the detector '{name}'",
             f"it has: {', '.join(model_set.weights)}; name one of these, or other --weights",
         )
-    path = folder / part.file
-    try:
-        found = sha256_of_file(path)
-    except OSError as error:
-        raise WeightsError(
-            f"weights file {part.file} is missing", "reinstall the package, or name --weights DIR"
-        ) from error
-    if found != part.sha256:
-        raise WeightsError(
-            f"weights file {part.file} has SHA-256 {found[:12]}…, {part.sha256[:12]}… is pinned",
-            "the file was changed or damaged: reinstall the package, or train again",
-        )
-    return path
+    for file, pinned in part.hashes.items():
+        try:
+            found = sha256_of_file(folder / file)
+        except OSError as error:
+            raise WeightsError(
+                f"weights file {file} is missing", "reinstall the package, or name --weights DIR"
+            ) from error
+        if found != pinned:
+            raise WeightsError(
+                f"weights file {file} has SHA-256 {found[:12]}…, {pinned[:12]}… is pinned",
+                "the file was changed or damaged: reinstall the package, or train again",
+            )
+    return [folder / file for file in part.hashes]

@@ -40,7 +40,7 @@ def load(model_set: ModelSet, folder: Path, device: torch.device) -> TextureDete
     return TextureDetector(network, device, cast(Seen, sees))
 
 
-def save(network: FaceNetwork, folder: Path, sees: Seen = "surroundings") -> WeightFile:
-    """Write the network as fp16 safetensors and describe the file, with what it was trained to see."""
-    written = save_network(network, folder, NAME)
+def save(network: FaceNetwork, folder: Path, sees: Seen = "surroundings", stored_as: str = "float16") -> WeightFile:
+    """Write the network as safetensors and describe the file, with what it was trained to see."""
+    written = save_network(network, folder, NAME, stored_as)
     return written.model_copy(update={"settings": {**written.settings, "sees": sees}})

@@ -25,7 +25,7 @@ from forensics.common.metrics import Estimate
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig, options_hash
-from forensics.detectors.model_set import DEFAULT_DETECTOR, DESCRIPTION, ModelSet, checked_file, load_model_set
+from forensics.detectors.model_set import DEFAULT_DETECTOR, DESCRIPTION, ModelSet, checked_files, load_model_set
 from forensics.recording import TrackLog, hash_or_none
 from forensics.report.store import OutputFolder
 from forensics.scan import Scanner, ScanResult
@@ -112,18 +112,16 @@ def calibrate_clips(
     if opinion not in model_set.operating_points or opinion not in model_set.calibrations:
         raise UsageError(f"the weights have no threshold of '{opinion}'", "name a calibrated detector of theirs")
     target = OutputFolder(output, overwrite)
-    names = [part.file for part in model_set.weights.values()]
     is_same = output.resolve() == folder.resolve()
-    target.check([FIGURES_FILE, CACHE_FOLDER, *([] if is_same else [DESCRIPTION, *names])])
+    target.check([FIGURES_FILE, CACHE_FOLDER, *([] if is_same else [DESCRIPTION, *model_set.hashes])])
     config = ScanConfig(detector=(opinion,), weights=folder, device="cpu", threads=threads, stability=False)
     clips = scan_clips(chosen_items, config, target.claim(CACHE_FOLDER), progress)
     if not any(clip.tracks for clip in clips):
         raise ManifestError(f"no clip of split {SPLIT} shows a face", "list clips with faces of the validated size")
     calibration, aggregations = _choose(clips, model_set, opinion, seed)
-    for name, part in model_set.weights.items():
-        if not is_same:
-            path = checked_file(model_set, folder, name)
-            write_atomic(target.claim(part.file), path.read_bytes())
+    for name in [] if is_same else model_set.weights:
+        for path in checked_files(model_set, folder, name):
+            write_atomic(target.claim(path.name), path.read_bytes())
     described = model_set.model_copy(update={"aggregations": {**model_set.aggregations, **aggregations}})
     target.write(FIGURES_FILE, calibration.as_json())
     if is_same:

@@ -79,6 +79,15 @@ class TrainConfig(BaseModel):
         description="share of a step's pictures that the first of those passes sees: with half of them a step costs a "
         "quarter less, and serves as well",
     )
+    members: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="networks that cnn is the mean of, each trained by itself, from --seed and the numbers after it",
+    )
+    stored_as: str = Field(
+        "float16", pattern="^(float16|int8)$", description="weights in the files: float16, or int8, half as large"
+    )
     texture_epochs: float = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
     texture_px: int = Field(128, ge=32, le=256, multiple_of=32, description="side of its tiles in training")
     texture_scored_px: int = Field(160, ge=32, le=256, description="side of the one tile that is scored, at most")

@@ -18,9 +18,8 @@ from forensics.common.files import write_atomic
 from forensics.common.manifest import Item
 from forensics.common.options_file import options_toml
 from forensics.common.progress import Progress
-from forensics.detectors import durall, frank, spectrum, texture
-from forensics.detectors.cnn import CnnDetector
-from forensics.detectors.cnn_network import save_network
+from forensics.detectors import cnn, durall, frank, spectrum, texture
+from forensics.detectors.cnn_network import FaceNetwork, save_network
 from forensics.detectors.devices import resolve_device
 from forensics.detectors.linear import save_arrays
 from forensics.detectors.model_set import (
@@ -35,7 +34,7 @@ from forensics.training.calibrate import (
 from forensics.training.config import TRAINABLE, TrainConfig
 from forensics.training.crops import Crops, load_crops
 from forensics.training.curve import curve_svg
-from forensics.training.heads import heads_of
+from forensics.training.heads import Head, heads_of
 from forensics.training.linear_fit import check_groups, fit_durall, fit_frank
 from forensics.training.loop import CnnTrainer
 from forensics.training.measure import measure
@@ -87,7 +86,8 @@ def run_recipe(
     with TemporaryDirectory(prefix="uncalibrated-", dir=output) as name:
         interim = Path(name)
         for part in weights.values():
-            copyfile(output / part.file, interim / part.file)
+            for file in part.hashes:
+                copyfile(output / file, interim / file)
         measured = measure(config, weights, interim, licence, items, progress)
     folder.write(METRICS_FILE, json.dumps(measured.metrics, indent=2) + "\n")
     folder.write(CARD_FILE, measured.card)
@@ -98,9 +98,7 @@ def run_recipe(
 def _check(config: TrainConfig, train: Sequence[Item], dev: Sequence[Item]) -> None:
     """Raise ManifestError where the splits lack what the detectors are fitted on: both classes, groups of them."""
     known = {item.label for item in train}
-    missing = [
-        name for name in config.detectors if known != {0, 1} and not (name == CnnDetector.name and config.blendings)
-    ]
+    missing = [name for name in config.detectors if known != {0, 1} and not (name == cnn.NAME and config.blendings)]
     if missing or 0 not in known:
         raise ManifestError(
             f"{', '.join(missing or config.detectors)}: the train split needs real and fake pictures",
@@ -145,10 +143,10 @@ def run_folder(config: TrainConfig, output: Path, overwrite: bool) -> OutputFold
     A folder of an earlier version, which kept no list of its files, is known by its configuration.
     """
     folder = OutputFolder(output, overwrite or _is_earlier_run(output))
-    networks = [head.name for head in heads_of(config)]
-    folders = [CROPS_FOLDER, *networks]
+    others = [cnn.member_name(i) for i in range(1, config.members)] if cnn.NAME in config.detectors else []
+    folders = [CROPS_FOLDER, *(head.name for head in heads_of(config)), *others]
     files = [CONFIG_FILE, RECIPE_FILE, METRICS_FILE, CARD_FILE, DESCRIPTION]
-    files += [f"{name}.safetensors" for name in config.detectors]
+    files += [f"{name}.safetensors" for name in [*config.detectors, *others]]
     folder.check([*folders, *files])
     for name in (name for name in folders if (output / name).exists() and not (output / name).is_dir()):
         raise UsageError(f"{output / name} is not a folder", "choose another --output, or remove it")
@@ -172,13 +170,25 @@ def _train(
 ) -> dict[str, WeightFile]:
     """Files of all detectors that are asked for, in the order of TRAINABLE."""
     trained: dict[str, WeightFile] = {}
-    for head in heads_of(config):
-        trainer = CnnTrainer(config, head, output / head.name, device, progress)
+
+    def network_of(head: Head, folder: Path, seed: int) -> FaceNetwork:
+        trainer = CnnTrainer(config.model_copy(update={"seed": seed}), head, folder, device, progress)
         trainer.fit(train, dev)
-        write_atomic(output / head.name / "curve.svg", curve_svg(output / head.name / "log.jsonl"))
-        network = trainer.network.cpu()
+        write_atomic(folder / "curve.svg", curve_svg(folder / "log.jsonl"))
+        return trainer.network.cpu()
+
+    for head in heads_of(config):
+        if head.name == cnn.NAME:
+            networks = []
+            for i in range(config.members):
+                if config.members > 1:
+                    progress.say(f"{cnn.NAME}: network {i + 1} of {config.members}")
+                networks.append(network_of(head, output / cnn.member_name(i), (config.seed + i) % 2**32))
+            trained[head.name] = cnn.save(networks, output, config.stored_as)
+            continue
+        network = network_of(head, output / head.name, config.seed)
         trained[head.name] = (
-            texture.save(network, output, head.sees)
+            texture.save(network, output, head.sees, config.stored_as)
             if head.name == texture.NAME
             else save_network(network, output, head.name)
         )

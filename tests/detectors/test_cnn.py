@@ -258,14 +258,14 @@ def described(weights: dict[str, WeightFile]) -> ModelSet:
 def test_a_saved_network_scores_the_same(tmp_path, crops):
     network = random_network(3)
     expected = CnnDetector(network, CPU).score(crops[:6])
-    part = cnn.save(network, tmp_path)
+    part = cnn.save([network], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [part.file]
     assert (tmp_path / part.file).stat().st_mode & 0o777 == 0o644
     loaded = cnn.load(described({"cnn": part}), tmp_path, CPU)
     # Halves keep eleven bits of each weight.
     np.testing.assert_allclose(loaded.score(crops[:6]), expected, atol=0.02)
     # Saving again gives the same bytes, loading again the same scores.
-    assert cnn.save(network, tmp_path) == part
+    assert cnn.save([network], tmp_path) == part
     again = cnn.load(described({"cnn": part}), tmp_path, CPU)
     np.testing.assert_array_equal(again.score(crops[:6]), loaded.score(crops[:6]))
 
@@ -280,7 +280,7 @@ def test_a_saved_network_scores_the_same(tmp_path, crops):
     ],
 )
 def test_weights_that_do_not_fit_their_description_are_a_typed_error(tmp_path, settings):
-    part = cnn.save(random_network(), tmp_path)
+    part = cnn.save([random_network()], tmp_path)
     with pytest.raises(WeightsError) as caught:
         cnn.load(described({"cnn": part.model_copy(update={"settings": settings})}), tmp_path, CPU)
     assert part.file in caught.value.message

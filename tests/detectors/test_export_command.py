@@ -36,14 +36,17 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A set of two small networks and a detector that is none."""
+    """A set of two detectors of small networks, one of them the mean of two, and a detector that is none."""
     folder = tmp_path_factory.mktemp("weights")
     parts = {}
-    for framing, save in (("whole", cnn.save), ("tile", texture.save)):
-        torch.manual_seed(1)
-        network = FaceCnn(BACKBONE, 64, framing).eval()
-        nn.init.normal_(network.backbone.get_classifier().weight, std=0.5)
-        part = save(network, folder)
+    for framing in ("whole", "tile"):
+        networks = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            network = FaceCnn(BACKBONE, 64, framing).eval()
+            nn.init.normal_(network.backbone.get_classifier().weight, std=0.5)
+            networks.append(network)
+        part = cnn.save(networks, folder) if framing == "whole" else texture.save(networks[0], folder)
         parts[part.file.split(".")[0]] = part
     (folder / "spectrum.safetensors").write_bytes(b"")
     parts["spectrum"] = WeightFile(file="spectrum.safetensors", sha256="0" * 64)
@@ -182,7 +185,7 @@ def test_a_file_that_scores_otherwise_is_an_error(weights):
     model_set, folder = load_model_set(weights)
     other = export_detector("cnn", model_set, folder)
     with torch.no_grad():
-        other.detector.network.backbone.get_classifier().bias.add_(1.0)
+        other.detector.network.members[0].backbone.get_classifier().bias.add_(1.0)
     with pytest.raises(export.WeightsError, match="away from torch's"):
         export.largest_difference(other)
 
