@@ -115,15 +115,16 @@ def _files_table(model_set: ModelSet, folder: Path) -> Table:
     rows = []
     for name, part in model_set.weights.items():
         try:
-            size = (folder / part.file).stat().st_size
+            size = sum((folder / file).stat().st_size for file in part.hashes)
         except OSError as error:
-            raise WeightsError(f"{folder / part.file}: {error.strerror}", "name a whole set by --weights") from error
-        settings = ", ".join(f"{key} {value}" for key, value in part.settings.items())
+            raise WeightsError(f"{error.filename}: {error.strerror}", "name a whole set by --weights") from error
+        several = [f"mean of {len(part.hashes)} networks"] if part.more_files else []
+        settings = ", ".join([*several, *(f"{key} {value}" for key, value in part.settings.items())])
         cells = (
             "yes" if name in members else "no",
             markdown_text(settings) or ABSENT,
             _size(size),
-            f"`{part.sha256[:16]}`",
+            ", ".join(f"`{sha256[:16]}`" for sha256 in part.hashes.values()),
         )
         rows.append(Row("", name, (), tuple(map(Cell, cells))))
     meaning = "A detector that is no part of a fusion never counts in a verdict: it is there to compare with."

@@ -22,7 +22,7 @@ A manifest is a CSV with the columns path,label,dataset,source,split,view:
 label 1 = fake; split train (to fit), dev (calibration, thresholds), test
 (figures only); view face (already a face crop) or scene. The same command
 with the same options resumes a run that was stopped; with more --detectors
-than before it trains the new networks only.
+or --cnn-networks than before it trains the new networks only.
 
 \b
 Pseudo-fakes are made of the real faces while training: self-blended images,

@@ -1,4 +1,4 @@
-"""The CNN detector: one network on the whole face crop, with class activation maps.
+"""The CNN detector: one network on the whole face crop, or the mean of several, with class activation maps.
 
 Heatmaps follow HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): the gradient of the logit times the last feature
 maps, summed over channels. For a network whose head is average pooling and one linear layer this is exactly each
@@ -23,7 +23,7 @@ class CnnDetector(NetworkDetector):
     """The whole crop, resized to the network's input."""
 
     name = NAME
-    description = "convolutional network on the whole face: blending, texture, geometry"
+    description = "convolutional networks on the whole face: blending, texture, geometry"
     averages_mirror = True
 
     def explain(self, crops: Sequence[Crop]) -> list[NDArray[np.float32]]:
@@ -51,7 +51,7 @@ def load(model_set: ModelSet, folder: Path, device: torch.device) -> CnnDetector
 def save(networks: Sequence[FaceNetwork], folder: Path, stored_as: str = "float16") -> WeightFile:
     """Write one network, or several whose mean logit is the detector's, each to a file of its own, and describe them."""
     first, *others = [save_network(network, folder, member_name(i), stored_as) for i, network in enumerate(networks)]
-    return first.model_copy(update={"members": {other.file: other.sha256 for other in others}})
+    return first.model_copy(update={"more_files": {other.file: other.sha256 for other in others}})
 
 
 def member_name(i: int) -> str:

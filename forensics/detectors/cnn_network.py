@@ -1,8 +1,9 @@
-"""The network of the CNN detectors: a timm backbone with one logit, its preprocessing inside, and its file.
+"""The networks of the CNN detectors: a timm backbone with one logit, its preprocessing inside, and its file.
 
 timm's `tf_efficientnet_lite0` (Tan and Le 2019, arXiv 1905.11946; the Lite variant has no squeeze-and-excitation and
 clipped ReLU, so that it survives bf16) fine-tuned on real and fake face crops. Framing and normalisation are part of the
-module, so that training, scanning and attacks see the same function of pixels.
+module, so that training, scanning and attacks see the same function of pixels. A file holds float16, or int8 with a scale
+per output channel; several networks of one kind, each with its file, can be one detector.
 
 Two framings: `whole` resizes the crop to the input size; `tile` takes the middle of the crop at native resolution, so
 that no resampling blurs the finest traces. Three filters of what the backbone sees: `none`; `npr`, what is lost by halving
@@ -31,7 +32,7 @@ from forensics.detectors.devices import to_tensor
 from forensics.detectors.engines.choice import EngineChoice
 from forensics.detectors.engines.loading import load_engine
 from forensics.detectors.engines.logit import DetectorLogit
-from forensics.detectors.model_set import ModelSet, WeightFile, checked_files
+from forensics.detectors.model_set import STORED_AS, ModelSet, WeightFile, checked_files
 from forensics.detectors.protocol import Crop, sigmoid
 
 # The ImageNet weights of the `pretrained` extra expect (x - .5) / .5.
@@ -47,7 +48,6 @@ MAX_TILE_SOURCE_PX = 256
 # One step of the backbone's stride: below it there is nothing to pool.
 MIN_TILE_PX = 32
 BATCH = 16
-STORED_AS = ("float16", "int8")
 SCALE = ".int8_scale"
 # Layers with fewer weights per output channel (the first one, depthwise ones) are small, and would lose most by rounding.
 MIN_FAN_IN = 32
@@ -128,9 +128,11 @@ class FaceCnn(FaceNetwork):
 
 
 class FaceEnsemble(FaceNetwork):
-    """Networks of one kind, each trained by itself; the logit is the mean of theirs (Lakshminarayanan et al. 2017).
+    """Networks of one kind, each trained by itself; the logit is the mean of theirs.
 
-    Few people to learn from make each network learn some of them by heart; no two learn the same.
+    Few people to learn from make each network learn some of them by heart; no two learn the same. After Lakshminarayanan et
+    al. 2017 (arXiv 1612.01474), who average probabilities: here it is logits, in which fusion, calibration and heatmaps are
+    linear.
     """
 
     def __init__(self, members: Sequence[FaceNetwork]) -> None:
@@ -138,7 +140,16 @@ class FaceEnsemble(FaceNetwork):
         if len({str(member.settings()) for member in members}) != 1:
             raise ValueError("networks of one ensemble have the same settings")
         self.members = nn.ModuleList(members)
-        self.input_px = members[0].input_px
+
+    @property
+    def input_px(self) -> int:
+        """That of each member."""
+        return self._member(0).input_px
+
+    @input_px.setter
+    def input_px(self, side: int) -> None:
+        for i in range(len(self.members)):
+            self._member(i).input_px = side
 
     def frame(self, x: torch.Tensor) -> torch.Tensor:
         """What each member sees."""
@@ -267,10 +278,14 @@ def _member_of(path: Path, settings: Mapping[str, str | int | float], folded: bo
 def load_state(network: nn.Module, path: Path) -> None:
     """Fill a network from a file of `save_network`; whatever safetensors or torch raise where it does not fit."""
     stored = load_file(path)
+    whole = {name for name, value in stored.items() if value.dtype == torch.int8}
+    scales = {name.removesuffix(SCALE): value.shape for name, value in stored.items() if name.endswith(SCALE)}
+    if scales != {name: stored[name].shape[:1] for name in whole}:
+        raise ValueError(f"{path.name} does not hold one scale for each output channel of int8")
     state = {}
     for name in (name for name in stored if not name.endswith(SCALE)):
         value = stored[name]
-        if value.dtype == torch.int8:
+        if name in whole:
             state[name] = value.float() * stored[name + SCALE].reshape(-1, *[1] * (value.ndim - 1))
         else:
             state[name] = value.float() if value.is_floating_point() else value
@@ -293,13 +308,15 @@ def fold_norms(module: nn.Module) -> None:
 
 
 def save_network(network: FaceNetwork, folder: Path, name: str, stored_as: str = "float16") -> WeightFile:
-    """Write a network as safetensors and describe the file.
+    """Write one network as safetensors and describe the file.
 
-    stored_as: `float16`; or `int8`, half as large: each output channel of the large layers as whole numbers of -127 to 127
-    times its own scale (float32, NAME.int8_scale), the rest as float16. A network always computes in floating point.
+    stored_as: `float16`; or `int8`, about half as large: each output channel of the large layers as whole numbers of -127
+    to 127 times its own scale (float32, NAME.int8_scale), the rest as float16. A network always computes in floating point.
     """
     if stored_as not in STORED_AS:
         raise ValueError(f"weights are stored as {' or '.join(STORED_AS)}, not as '{stored_as}'")
+    if isinstance(network, FaceEnsemble):
+        raise ValueError("each network of an ensemble has a file of its own")
     file = f"{name}.safetensors"
     state: dict[str, torch.Tensor] = {}
     for key, value in network.state_dict().items():

@@ -6,10 +6,18 @@ calibration, thresholds with their measured error rates, and the range of inputs
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from forensics.common.aggregation import Aggregation
 from forensics.common.errors import WeightsError
@@ -30,25 +38,40 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# How a network's weights are written.
+STORED_AS = ("float16", "int8")
+# Of one detector: more would make a scan slower than anyone waits for.
+MAX_NETWORKS = 16
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class WeightFile(_Strict):
     """What a detector is read from, and what it takes to use it.
 
-    members: where the detector is the mean of several networks, the files of all but the first, with their SHA-256; the
-    settings are the same.
+    more_files: where the detector is the mean of several networks, the files of all but the first, with their SHA-256; the
+    settings are the same. Not written where there are none: such a set stays what it was before there could be.
     """
 
     file: FileName
     sha256: str
     settings: dict[str, str | int | float] = {}
-    members: dict[FileName, str] = {}
+    more_files: dict[FileName, str] = Field({}, max_length=MAX_NETWORKS - 1)
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        if self.file in self.more_files:
+            raise ValueError(f"{self.file} is listed twice")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        fields: dict[str, object] = handler(self)
+        return fields if self.more_files else {key: value for key, value in fields.items() if key != "more_files"}
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 per file, the first one first."""
-        return {self.file: self.sha256, **self.members}
+        return {self.file: self.sha256, **self.more_files}
 
 
 class Calibration(_Strict):

@@ -4,11 +4,13 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from forensics.detectors.model_set import MAX_NETWORKS, STORED_AS
 from forensics.training.plan import Blending
 
 Trainable = Literal["cnn", "texture", "spectrum", "durall", "frank", "meso4", "mesoinception4"]
 TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
 # The others are baselines: published methods to be beaten, never part of the fusion.
+MAX_SEED = 2**32 - 1
 FUSED: tuple[Trainable, ...] = ("cnn", "texture", "spectrum")
 
 
@@ -79,14 +81,17 @@ class TrainConfig(BaseModel):
         description="share of a step's pictures that the first of those passes sees: with half of them a step costs a "
         "quarter less, and serves as well",
     )
-    members: int = Field(
+    cnn_networks: int = Field(
         1,
         ge=1,
-        le=16,
-        description="networks that cnn is the mean of, each trained by itself, from --seed and the numbers after it",
+        le=MAX_NETWORKS,
+        description="networks that cnn is the mean of, each trained by itself, from --seed, --seed + 1, ... "
+        "(runs whose seeds are nearer to each other than that share networks)",
     )
     stored_as: str = Field(
-        "float16", pattern="^(float16|int8)$", description="weights in the files: float16, or int8, half as large"
+        "float16",
+        pattern=f"^({'|'.join(STORED_AS)})$",
+        description="weights of cnn and texture in their files: float16, or int8, about half as large",
     )
     texture_epochs: float = Field(8, ge=0, le=1000, description="passes of the texture network; 0 leaves it out")
     texture_px: int = Field(128, ge=32, le=256, multiple_of=32, description="side of its tiles in training")
@@ -113,7 +118,7 @@ class TrainConfig(BaseModel):
     )
     workers: int = Field(1, ge=0, le=64, description="processes that prepare pictures, one thread each")
     device: str = Field("auto", pattern="^(auto|cpu|cuda|mps)$", description="where networks are trained")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of order, augmentation and dropout")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="of order, augmentation and dropout")
     false_positive_rate: float = Field(
         0.05, gt=0, lt=0.5, description="share of dev reals above the threshold of 'likely fake', in every data set"
     )

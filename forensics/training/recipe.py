@@ -24,6 +24,7 @@ from forensics.detectors.devices import resolve_device
 from forensics.detectors.linear import save_arrays
 from forensics.detectors.model_set import (
     DESCRIPTION,
+    MAX_NETWORKS,
     WeightFile,
 )
 from forensics.faces.mtcnn import MtcnnDetector
@@ -31,7 +32,7 @@ from forensics.report.store import RUN_FILE, OutputFolder
 from forensics.training.calibrate import (
     balanced_weights,
 )
-from forensics.training.config import TRAINABLE, TrainConfig
+from forensics.training.config import MAX_SEED, TRAINABLE, TrainConfig
 from forensics.training.crops import Crops, load_crops
 from forensics.training.curve import curve_svg
 from forensics.training.heads import Head, heads_of
@@ -40,7 +41,7 @@ from forensics.training.loop import CnnTrainer
 from forensics.training.measure import measure
 from forensics.training.spectrum_fit import features_of, fit_spectrum
 
-# What a run's folder holds beside a folder and a file of weights per detector.
+# What a run's folder holds beside a folder and a file of weights per network.
 CONFIG_FILE, RECIPE_FILE, METRICS_FILE, CARD_FILE = "config.json", "recipe.toml", "metrics.json", "card.md"
 CROPS_FOLDER = "crops"
 # Options that the config.json of every version has: any other file of that name is not taken for ours.
@@ -92,6 +93,9 @@ def run_recipe(
     folder.write(METRICS_FILE, json.dumps(measured.metrics, indent=2) + "\n")
     folder.write(CARD_FILE, measured.card)
     folder.write(DESCRIPTION, measured.description)
+    # Of an earlier run that had more of them; their folders stay, for a later one.
+    for i in range(config.cnn_networks, MAX_NETWORKS):
+        folder.discard(f"{cnn.member_name(i)}.safetensors")
     return measured.metrics
 
 
@@ -143,7 +147,7 @@ def run_folder(config: TrainConfig, output: Path, overwrite: bool) -> OutputFold
     A folder of an earlier version, which kept no list of its files, is known by its configuration.
     """
     folder = OutputFolder(output, overwrite or _is_earlier_run(output))
-    others = [cnn.member_name(i) for i in range(1, config.members)] if cnn.NAME in config.detectors else []
+    others = [cnn.member_name(i) for i in range(1, config.cnn_networks)] if cnn.NAME in config.detectors else []
     folders = [CROPS_FOLDER, *(head.name for head in heads_of(config)), *others]
     files = [CONFIG_FILE, RECIPE_FILE, METRICS_FILE, CARD_FILE, DESCRIPTION]
     files += [f"{name}.safetensors" for name in [*config.detectors, *others]]
@@ -180,10 +184,10 @@ def _train(
     for head in heads_of(config):
         if head.name == cnn.NAME:
             networks = []
-            for i in range(config.members):
-                if config.members > 1:
-                    progress.say(f"{cnn.NAME}: network {i + 1} of {config.members}")
-                networks.append(network_of(head, output / cnn.member_name(i), (config.seed + i) % 2**32))
+            for i in range(config.cnn_networks):
+                if config.cnn_networks > 1:
+                    progress.say(f"{cnn.NAME}: network {i + 1} of {config.cnn_networks}")
+                networks.append(network_of(head, output / cnn.member_name(i), (config.seed + i) % (MAX_SEED + 1)))
             trained[head.name] = cnn.save(networks, output, config.stored_as)
             continue
         network = network_of(head, output / head.name, config.seed)

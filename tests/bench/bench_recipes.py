@@ -119,6 +119,8 @@ def main() -> None:
         options = {**BASE, **VARIANTS[name], **changed}
         options["max_steps"] = round(options["max_steps"] * arguments.times)
         config = TrainConfig.model_validate(options)
+        if config.cnn_networks > 1 or config.stored_as != "float16":
+            parser.error("one network of float32 is measured: leave out cnn_networks and stored_as")
         folder = arguments.output / name.replace(" ", "-")
         rows[name] = _row(config, folder, train, dev, judged, arguments.split, conditions)
         print(_table({name: rows[name]}), flush=True)
@@ -146,7 +148,7 @@ def _row(
     """Figures of a variant, from its folder where they are known for the same options and pictures."""
     file = folder / f"{split}.json"
     options = {
-        **config.model_dump(mode="json"),
+        **config.model_dump(mode="json", exclude={"cnn_networks", "stored_as"}),  # one network, before it is stored
         "trained_on": train.sha256,
         "judged": judged.sha256,
         "conditions": list(conditions),

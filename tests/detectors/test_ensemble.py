@@ -7,15 +7,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_cnn import BACKBONE, CPU, random_network
 
 from forensics.common.errors import WeightsError
+from forensics.common.files import sha256_of_file
 from forensics.detectors import cnn, texture
 from forensics.detectors.cnn import CnnDetector
-from forensics.detectors.cnn_network import MIN_FAN_IN, SCALE, FaceCnn, FaceEnsemble, load_network, save_network
+from forensics.detectors.cnn_network import (
+    MIN_FAN_IN,
+    SCALE,
+    FaceCnn,
+    FaceEnsemble,
+    FaceNetwork,
+    load_network,
+    save_network,
+)
 from forensics.detectors.devices import to_tensor
-from forensics.detectors.model_set import DESCRIPTION, Domain, ModelSet, WeightFile, load_model_set
+from forensics.detectors.fingerprint import detector_fingerprint
+from forensics.detectors.model_set import DESCRIPTION, Domain, ModelSet, WeightFile, checked_file, load_model_set
 from forensics.detectors.protocol import logit
+from forensics.doctor import run_checks
 
 N_MEMBERS = 3
 
@@ -78,11 +90,11 @@ def test_the_map_is_each_place_s_share_of_the_mean_logit(members, crops):
 
 def test_a_set_of_several_files_is_read_as_it_was_written(members, crops, tmp_path):
     part = cnn.save(members, tmp_path)
-    assert [part.file, *part.members] == ["cnn.safetensors", "cnn-2.safetensors", "cnn-3.safetensors"]
+    assert [part.file, *part.more_files] == ["cnn.safetensors", "cnn-2.safetensors", "cnn-3.safetensors"]
     described({"cnn": part}, tmp_path)
     model_set, folder = load_model_set(tmp_path)
     assert model_set.hashes == part.hashes
-    assert list(model_set.hashes) == [part.file, *part.members]
+    assert list(model_set.hashes) == [part.file, *part.more_files]
     assert model_set.weights["cnn"].settings == members[0].settings()
     found = cnn.load(model_set, folder, CPU).score(crops)
     np.testing.assert_allclose(found, CnnDetector(FaceEnsemble(members), CPU).score(crops), atol=2e-3)
@@ -90,7 +102,7 @@ def test_a_set_of_several_files_is_read_as_it_was_written(members, crops, tmp_pa
 
 def test_one_network_is_one_file(members, tmp_path):
     part = cnn.save(members[:1], tmp_path)
-    assert (part.file, part.members) == ("cnn.safetensors", {})
+    assert (part.file, part.more_files) == ("cnn.safetensors", {})
     loaded = load_network(described({"cnn": part}, tmp_path), tmp_path, "cnn")
     assert isinstance(loaded, FaceCnn)
 
@@ -114,6 +126,64 @@ def test_a_name_of_a_member_that_leaves_the_folder_is_refused(members, tmp_path)
     path.write_text(path.read_text(encoding="utf-8").replace("cnn-2.safetensors", "../cnn-2"), encoding="utf-8")
     with pytest.raises(WeightsError, match="not a description"):
         load_model_set(tmp_path)
+
+
+def test_a_file_that_is_listed_twice_is_no_description(members, tmp_path):
+    """The second entry's hash would take the place of the first one's."""
+    part = cnn.save(members[:1], tmp_path)
+    fields = described({"cnn": part}, tmp_path).model_dump()
+    fields["weights"]["cnn"]["more_files"] = {part.file: "0" * 64}
+    (tmp_path / DESCRIPTION).write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(WeightsError, match="not a description"):
+        load_model_set(tmp_path)
+
+
+def test_a_detector_of_one_file_refuses_several(members, tmp_path):
+    model_set = described({"cnn": cnn.save(members, tmp_path)}, tmp_path)
+    with pytest.raises(WeightsError, match="is one file"):
+        checked_file(model_set, tmp_path, "cnn")
+
+
+def test_another_member_is_another_detector(members, tmp_path):
+    """Scores are kept under a detector's fingerprint."""
+    part = cnn.save(members, tmp_path)
+    first = detector_fingerprint("cnn", described({"cnn": part}, tmp_path), tmp_path)
+    (tmp_path / "cnn-2.safetensors").write_bytes((tmp_path / "cnn-3.safetensors").read_bytes())
+    other = part.model_copy(update={"more_files": dict.fromkeys(part.more_files, part.more_files["cnn-3.safetensors"])})
+    assert detector_fingerprint("cnn", described({"cnn": other}, tmp_path), tmp_path) != first
+
+
+def test_doctor_checks_every_file(members, tmp_path):
+    described({"cnn": cnn.save(members, tmp_path)}, tmp_path)
+    found = {check.name: check for check in run_checks(tmp_path)}
+    assert all(found[f"weights/{name}.safetensors"].is_ok for name in ("cnn", "cnn-2", "cnn-3"))
+    (tmp_path / "cnn-3.safetensors").unlink()
+    assert any("cnn-3.safetensors is missing" in check.value for check in run_checks(tmp_path) if not check.is_ok)
+
+
+def test_the_gradient_is_the_mean_of_the_members(members, crops):
+    x = to_tensor(crops[3])[None]
+
+    def gradient(network: FaceNetwork) -> torch.Tensor:
+        picture = x.clone().requires_grad_(True)
+        (found,) = torch.autograd.grad(CnnDetector(network, CPU).logits(picture).sum(), picture)
+        return found
+
+    expected = torch.stack([gradient(member) for member in members]).mean(0)
+    assert float(expected.abs().max()) > 0
+    torch.testing.assert_close(gradient(FaceEnsemble(members)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_side_of_an_ensemble_is_that_of_its_members():
+    ensemble = FaceEnsemble([FaceCnn(BACKBONE, 64), FaceCnn(BACKBONE, 64)])
+    assert ensemble.input_px == 64
+    ensemble.input_px = 96
+    assert ensemble.frame(torch.zeros(1, 3, 200, 200)).shape[-1] == 96
+
+
+def test_an_ensemble_is_not_written_to_one_file(members, tmp_path):
+    with pytest.raises(ValueError, match="a file of its own"):
+        save_network(FaceEnsemble(members), tmp_path, "cnn")
 
 
 def test_networks_that_are_not_alike_are_no_ensemble():
@@ -164,14 +234,19 @@ def test_a_channel_of_zeros_stays_zero(tmp_path):
     assert not loaded.backbone.get_classifier().weight.any()
 
 
-def test_scales_that_are_missing_are_a_typed_error(members, tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    from forensics.common.files import sha256_of_file
-
+@pytest.mark.parametrize("harm", ["missing", "of one number", "without weights"])
+def test_scales_that_do_not_fit_are_a_typed_error(members, tmp_path, harm):
     part = cnn.save(members[:1], tmp_path, "int8")
     path = tmp_path / part.file
-    save_file({name: value for name, value in load_file(path).items() if not name.endswith(SCALE)}, path)
+    stored = load_file(path)
+    name = next(name for name in stored if name.endswith(SCALE))
+    if harm == "missing":
+        del stored[name]
+    elif harm == "of one number":
+        stored[name] = stored[name][:1].clone()
+    else:
+        stored[f"backbone.conv_stem.weight{SCALE}"] = torch.ones(1)
+    save_file(stored, path)
     model_set = described({"cnn": part.model_copy(update={"sha256": sha256_of_file(path)})}, tmp_path)
     with pytest.raises(WeightsError, match="does not fit"):
         cnn.load(model_set, tmp_path, CPU)
@@ -185,11 +260,9 @@ def test_texture_can_be_stored_so_too(tmp_path):
         save_network(random_network(), tmp_path, "x", "int4")
 
 
-def test_an_older_description_without_members_is_read(members, tmp_path):
+def test_a_set_of_one_network_is_described_as_it_always_was(members, tmp_path):
     described({"cnn": cnn.save(members[:1], tmp_path)}, tmp_path)
     path = tmp_path / DESCRIPTION
-    fields = json.loads(path.read_text(encoding="utf-8"))
-    del fields["weights"]["cnn"]["members"]
-    path.write_text(json.dumps(fields), encoding="utf-8")
+    assert "more_files" not in json.loads(path.read_text(encoding="utf-8"))["weights"]["cnn"]
     model_set, folder = load_model_set(tmp_path)
     assert cnn.load(model_set, folder, CPU).score([]).shape == (0,)

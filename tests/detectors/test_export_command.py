@@ -11,6 +11,7 @@ from torch import nn
 
 from forensics.cli.export import command
 from forensics.common.errors import UsageError
+from forensics.common.files import sha256_of_file
 from forensics.detectors import cnn, texture
 from forensics.detectors.cnn_network import FaceCnn
 from forensics.detectors.devices import to_tensor
@@ -129,6 +130,21 @@ def test_the_file_itself_says_where_it_comes_from(weights, exported):
         "height",
         "width",
     ]
+
+
+def test_of_several_networks_all_files_are_named(weights, exported):
+    import onnx
+
+    said = ExportDescription.model_validate_json((exported / "cnn.json").read_text(encoding="utf-8"))
+    part = load_model_set(weights)[0].weights["cnn"]
+    assert said.weights_sha256 == part.sha256
+    assert (
+        said.weights_more_files
+        == part.more_files
+        == {"cnn-2.safetensors": sha256_of_file(weights / "cnn-2.safetensors")}
+    )
+    found = {entry.key: entry.value for entry in onnx.load(exported / "cnn.onnx").metadata_props}
+    assert (found["weights_sha256"], json.loads(found["weights_more_files"])) == (part.sha256, part.more_files)
 
 
 def test_a_re_run_writes_the_same_bytes(weights, exported):

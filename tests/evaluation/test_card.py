@@ -20,7 +20,7 @@ from eval.explanations.results import ExplanationResults, MeanPart, MeasurePart
 from eval.results import ClipPart, RiskBlock, RiskPoint
 from eval.robustness import ConditionPart, RobustnessResults
 from eval.score_table import ScoreRow, scores_text
-from forensics.common.errors import UsageError
+from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file
 from forensics.common.outcomes import Outcome
 
@@ -331,6 +331,23 @@ def test_results_on_whole_pictures_are_about_their_own_fusion(made):
     assert "tiles from 96 pixels, sharpness from 1.5" in text
     found, _ = made.card("--results", whole, "--detector", "beta")
     assert isinstance(found.exception, UsageError)
+
+
+def test_of_several_networks_all_files_are_counted_and_hashed(made):
+    path = made.weights / "model.json"
+    description = json.loads(path.read_text())
+    (made.weights / "alpha-2.safetensors").write_bytes(b"y" * 2_500_000)
+    digest = sha256_of_file(made.weights / "alpha-2.safetensors")
+    description["weights"]["alpha"]["more_files"] = {"alpha-2.safetensors": digest}
+    path.write_text(json.dumps(description))
+    made.hashes |= {"model.json": sha256_of_file(path), "alpha-2.safetensors": digest}
+    _, text = made.card("--results", made.results())
+    (row,) = (line for line in text.splitlines() if line.startswith("| alpha | yes |"))
+    assert "mean of 2 networks" in row and "5.00 MB" in row
+    assert f"`{description['weights']['alpha']['sha256'][:16]}`, `{digest[:16]}`" in row
+    (made.weights / "alpha-2.safetensors").unlink()
+    found, _ = made.card("--results", made.results())
+    assert isinstance(found.exception, WeightsError) and "alpha-2.safetensors" in str(found.exception)
 
 
 def test_words_on_clips_follow_the_weights(made):

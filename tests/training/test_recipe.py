@@ -122,16 +122,16 @@ def test_pixels_in_twins_are_what_the_spectrum_sees(weights):
 
 
 def test_several_networks_are_one_detector_and_each_is_that_of_its_own_seed(two_sets, tmp_path):
-    config = CONFIG.model_copy(update={"detectors": ("cnn",), "members": 2, "stored_as": "int8"})
+    config = CONFIG.model_copy(update={"detectors": ("cnn",), "cnn_networks": 2, "stored_as": "int8"})
     run_recipe(config, two_sets, tmp_path / "both", "x", Progress(quiet=True))
     model_set, folder = load_model_set(tmp_path / "both")
     (part,) = model_set.weights.values()
     assert list(part.hashes) == ["cnn.safetensors", "cnn-2.safetensors"]
     assert all((folder / name / "curve.svg").is_file() for name in ("cnn", "cnn-2"))
-    second = config.model_copy(update={"members": 1, "seed": 1})
+    second = config.model_copy(update={"cnn_networks": 1, "seed": 1})
     run_recipe(second, two_sets, tmp_path / "second", "x", Progress(quiet=True))
-    assert list(load_model_set(tmp_path / "second")[0].hashes.values()) == [part.members["cnn-2.safetensors"]]
-    assert part.sha256 != part.members["cnn-2.safetensors"]
+    assert list(load_model_set(tmp_path / "second")[0].hashes.values()) == [part.more_files["cnn-2.safetensors"]]
+    assert part.sha256 != part.more_files["cnn-2.safetensors"]
     with Scanner(ScanConfig(weights=folder, detector=("cnn",), view="face", device="cpu", threads=1)) as scanner:
         assert scanner.scan(two_sets[0].path).record.model.files.keys() >= set(part.hashes)
 
@@ -140,9 +140,17 @@ def test_a_member_that_is_trained_is_not_trained_again(two_sets, tmp_path):
     config = CONFIG.model_copy(update={"detectors": ("cnn",)})
     run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
     first = (tmp_path / "cnn" / "log.jsonl").read_bytes()
-    run_recipe(config.model_copy(update={"members": 2}), two_sets, tmp_path, "x", Progress(quiet=True))
+    two = config.model_copy(update={"cnn_networks": 2})
+    run_recipe(two, two_sets, tmp_path, "x", Progress(quiet=True))
     assert (tmp_path / "cnn" / "log.jsonl").read_bytes() == first
     assert list(load_model_set(tmp_path)[0].hashes) == ["cnn.safetensors", "cnn-2.safetensors"]
+    # With fewer again no file is left that no description names; what was trained is still there for more.
+    second = (tmp_path / "cnn-2" / "log.jsonl").read_bytes()
+    run_recipe(config, two_sets, tmp_path, "x", Progress(quiet=True))
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["cnn.safetensors"]
+    run_recipe(two, two_sets, tmp_path, "x", Progress(quiet=True))
+    assert list(load_model_set(tmp_path)[0].hashes) == ["cnn.safetensors", "cnn-2.safetensors"]
+    assert (tmp_path / "cnn-2" / "log.jsonl").read_bytes() == second
 
 
 def test_baselines_alone_are_a_set_without_a_fusion(items, tmp_path):

@@ -84,7 +84,7 @@ class ExportDescription(_Part):
     weights_version: str
     weights_file: str
     weights_sha256: str
-    weights_members: dict[str, str]
+    weights_more_files: dict[str, str] = {}
     trained_on: str
     licence: str
     input: InputContract
@@ -130,7 +130,8 @@ def export_detector(name: str, model_set: ModelSet, folder: Path) -> Exported:
         "output": f"{OUTPUT}: {description.output.meaning}",
         "calibration": description.output.probability or "none",
         "licence": model_set.licence,
-        "weights_sha256": " ".join([description.weights_sha256, *description.weights_members.values()]),
+        "weights_sha256": description.weights_sha256,
+        "weights_more_files": json.dumps(description.weights_more_files),
         "tool": f"deepfake-forensics {__version__}",
         "description_sha256": sha256_of_text(description.to_json()),
     }
@@ -176,7 +177,7 @@ def _described(name: str, detector: NetworkDetector, model_set: ModelSet) -> Exp
         weights_version=model_set.version,
         weights_file=part.file,
         weights_sha256=part.sha256,
-        weights_members=part.members,
+        weights_more_files=part.more_files,
         trained_on=model_set.trained_on,
         licence=model_set.licence,
         input=InputContract(
