@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import softplus
 
 from eval.attacks import Logits
 from eval.scoring import shown_name
@@ -28,7 +29,7 @@ class Victim:
 
     logits: (N, 3, H, W) in [0, 1] -> (N,) calibrated as in a scan, but for what is left out. left_out_logits: what that
     adds to them, (N,), for crops (S, S, 3) uint8; an attacker who has no gradient of it takes it to stay as it is. The sum
-    of both is on the scale of the victim's threshold.
+    of both is on the scale of the victim's threshold. Of a noisy or, what is left out is taken to find nothing.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Victim:
 
 
 def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.device) -> Victim:
-    """A victim by name, NAME@FILE or `default`; of a fusion the weighted sum of the members that have a gradient.
+    """A victim by name, NAME@FILE or `default`; of a fusion the members that have a gradient, put together as in a scan.
 
     Raises UsageError for a detector without one, WeightsError for weights that do not fit.
     """
@@ -53,30 +54,33 @@ def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.devi
         calibration = Calibration(coefficients={spec: 1.0}, intercept=0.0)
     terms: list[tuple[float, Callable[[torch.Tensor], torch.Tensor]]] = []
     constants: list[tuple[float, Detector]] = []
-    members, left_out = [], []
+    members, named, left_out = [], [], []
     for name, weight in calibration.coefficients.items():
         if weight == 0.0:  # adds nothing
             continue
         detector = load_detector(name, model_set, folder, device)
         if isinstance(detector, Differentiable):
             terms.append((weight, detector.logits))
+            named.append(name)
             members.append(shown_name(name))
         else:
             constants.append((weight, detector))
             left_out.append(shown_name(name))
     if not terms:
         raise _refusal(shown_name(spec), "it has no logits(x)", model_set, folder, device)
-    intercept = calibration.intercept
+    offsets = calibration.offsets
 
     def logits(x: torch.Tensor) -> torch.Tensor:
-        total = torch.full((len(x),), intercept, device=device)
-        for weight, of_member in terms:
-            total = total + weight * of_member(x).to(device)
-        return total
+        parts = [weight * of_member(x).to(device) for weight, of_member in terms]
+        if not offsets:
+            return torch.stack(parts).sum(0) + calibration.intercept
+        # As `forensics.detectors.model_set.log_odds_of_any`.
+        total = torch.stack([softplus(part + offsets[name]) for part, name in zip(parts, named, strict=True)]).sum(0)
+        return total + torch.log(-torch.expm1(-total.clamp(min=1e-30)))
 
     def left_out_logits(crops: Sequence[Crop]) -> NDArray[np.float64]:
         total = np.zeros(len(crops))
-        for weight, of_member in constants:
+        for weight, of_member in [] if offsets else constants:
             total += weight * logit(np.asarray(of_member.score(crops), np.float64))
         return total
 

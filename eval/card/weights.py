@@ -59,12 +59,14 @@ def thresholds_section(model_set: ModelSet) -> list[str]:
     """Fusion, calibration and thresholds of every opinion."""
     rows = []
     for name, calibration in model_set.calibrations.items():
-        terms = [f"{weight:.3f} × {member}" for member, weight in calibration.coefficients.items()]
         point = model_set.operating_points.get(name)
         bounds = (ABSENT, ABSENT) if point is None else (f"{point.threshold_fake:.3f}", f"{point.threshold_real:.3f}")
-        formula = markdown_text(" + ".join([*terms, f"{calibration.intercept:.3f}"]).replace("+ -", "- "))
+        formula = markdown_text(calibration.formula())
         rows.append(Row("", name, (), (Cell(formula), *map(Cell, bounds))))
-    meaning = "P(fake) is the logistic function of the logit, at even prior odds; fitted on held-out data."
+    meaning = (
+        "P(fake) is the logistic function of the logit, at even prior odds; fitted on held-out data. *any of*: the log "
+        "odds that at least one of them is right (noisy or): one that finds nothing is no witness against another."
+    )
     columns = ("logit", "likely fake at or above", "likely real at or below")
     return markdown_section(Table("Fusion and thresholds", meaning, "Opinion", (), columns, tuple(rows)), 3)
 

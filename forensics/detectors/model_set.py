@@ -5,10 +5,12 @@ calibration, thresholds with their measured error rates, and the range of inputs
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -75,14 +77,52 @@ class WeightFile(_Strict):
 
 
 class Calibration(_Strict):
-    """Probability = sigmoid(intercept + sum of coefficient x the detector's logit), fitted on held-out data."""
+    """How raw logits become a probability, fitted on held-out data. A detector with the coefficient 0 has no part in it.
+
+    Without offsets: sigmoid(intercept + sum of coefficient x logit). With offsets, one per detector: the probability that
+    any of them is right, 1 - product of (1 - sigmoid(coefficient x logit + offset)) (noisy or; Pearl, Probabilistic
+    Reasoning in Intelligent Systems, 1988, section 4.3.2), and `intercept` is 0: for detectors with different blind spots,
+    where one that finds nothing is no witness against one that does.
+    """
 
     coefficients: dict[str, float]
     intercept: float
+    offsets: dict[str, float] = {}
 
-    def fuse(self, logits: dict[str, np.ndarray]) -> np.ndarray:
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.offsets and (self.offsets.keys() != self.coefficients.keys() or self.intercept != 0):
+            raise ValueError("an offset for each coefficient, and no intercept")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        fields: dict[str, object] = handler(self)
+        return fields if self.offsets else {key: value for key, value in fields.items() if key != "offsets"}
+
+    def fuse(self, logits: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Calibrated logits (N,) of raw logits (N,) per detector."""
-        return np.asarray(self.intercept + sum(weight * logits[name] for name, weight in self.coefficients.items()))
+        terms = {
+            name: weight * logits[name] for name, weight in self.coefficients.items() if weight or not self.offsets
+        }
+        if not self.offsets:
+            return np.asarray(self.intercept + sum(terms.values()), np.float64)
+        return log_odds_of_any([term + self.offsets[name] for name, term in terms.items()])
+
+    def formula(self) -> str:
+        """The calibrated logit in words, with the numbers that it has."""
+        if not self.offsets:
+            terms = [f"{weight:.3f} × {name}" for name, weight in self.coefficients.items()]
+            return " + ".join([*terms, f"{self.intercept:.3f}"]).replace("+ -", "- ")
+        terms = [f"{w:.3f} × {name} + {self.offsets[name]:.3f}" for name, w in self.coefficients.items() if w]
+        return f"any of ({'; '.join(terms)})".replace("+ -", "- ")
+
+
+def log_odds_of_any(log_odds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """(N,) log odds that at least one of independent causes holds, of their log odds, each (N,)."""
+    # log of the product of (1 + odds), then minus 1: softplus and its inverse, which overflow nowhere.
+    total = np.sum([np.logaddexp(0, np.asarray(one, np.float64)) for one in log_odds], axis=0)
+    return np.asarray(total + np.log(-np.expm1(-np.maximum(total, 1e-300))), np.float64)
 
 
 class Domain(_Strict):

@@ -3,7 +3,7 @@
 Every data set weighs the same, and so do real and fake within it: a probability of this tool is meant at even prior odds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,17 @@ from forensics.common.errors import ManifestError
 from forensics.common.manifest import Item
 from forensics.common.metrics import share_with_interval
 from forensics.common.operating_point import Interval, OperatingPoint
-from forensics.detectors.model_set import Calibration
+from forensics.detectors.model_set import Calibration, log_odds_of_any
+from forensics.detectors.protocol import sigmoid
 
 # A quantile of fewer reals than this is one picture's accident: such a data set does not set the threshold.
 MIN_REALS_FOR_THRESHOLD = 40
 # Two coefficients on a thousand scores need no regularisation; this keeps separable data finite.
 REGULARISATION_C = 100.0
+FOLDS = 5
+# Of the noisy or. A detector with less than the least slope decides nothing and is left out of it.
+LEAST_SLOPE, MAX_SLOPE, MAX_OFFSET = 0.02, 50.0, 30.0
+Fit = Callable[[Mapping[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.float64]], Calibration]
 
 
 def balanced_weights(items: Sequence[Item]) -> NDArray[np.float64]:
@@ -47,17 +52,58 @@ def balanced_weights(items: Sequence[Item]) -> NDArray[np.float64]:
 
 
 def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[Item]) -> Calibration:
-    """Weighted logistic regression of the label on the detectors' logits (one: Platt scaling; several: their fusion).
+    """What makes a probability of the detectors' logits: of one, Platt scaling; of several, the better of two fusions.
 
-    A detector whose coefficient comes out negative gets 0: being wrong on dev is not evidence. It keeps its own bar in
-    reports.
+    The two are the weighted sum (logistic regression) and the noisy or; better is the lower log loss, at even odds, on
+    people (sources) that the fit was made without. A detector whose coefficient comes out negative gets 0: being wrong on
+    dev is not evidence. It keeps its own bar in reports.
     """
-    from sklearn.linear_model import LogisticRegression
-
     labels = np.array([item.label for item in items])
     if len(np.unique(labels)) < 2:
         raise ManifestError("calibration needs real and fake pictures in the dev split", "label rows with split = dev")
     weights = balanced_weights(items) * len(items)
+    found = fit_sum(logits, labels, weights)
+    if sum(coefficient > 0 for coefficient in found.coefficients.values()) < 1 or len(logits) < 2:
+        return found
+    folds = _folds(labels, items)
+    losses = {
+        fit: sum(_loss_on(fit, logits, labels, weights, fitted, held_out) for fitted, held_out in folds)
+        for fit in (fit_sum, fit_any)
+    }
+    return fit_any(logits, labels, weights) if losses[fit_any] < losses[fit_sum] else found
+
+
+def _folds(labels: NDArray[np.int64], items: Sequence[Item]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit on and rows held out, whole people or sources together; none where there are too few of them."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups = np.array([f"{item.dataset}|{item.identity or item.source or item.path}" for item in items])
+    n = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
+    if n < 2:
+        return []
+    folds = StratifiedGroupKFold(n, shuffle=True, random_state=0).split(labels, labels, groups)
+    return [(a, b) for a, b in folds if len(np.unique(labels[a])) == 2]
+
+
+def _loss_on(
+    fit: Fit,
+    logits: Mapping[str, NDArray[np.float64]],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    fitted: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+) -> float:
+    found = fit({name: values[fitted] for name, values in logits.items()}, labels[fitted], weights[fitted])
+    fused = found.fuse({name: values[held_out] for name, values in logits.items()})
+    return float((weights[held_out] * (np.logaddexp(0, fused) - labels[held_out] * fused)).sum())
+
+
+def fit_sum(
+    logits: Mapping[str, NDArray[np.float64]], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Calibration:
+    """The weighted sum of detectors that has the lowest log loss, those with a coefficient below 0 left out one by one."""
+    from sklearn.linear_model import LogisticRegression
+
     coefficients = dict.fromkeys(logits, 0.0)
     names = list(logits)
     while names:
@@ -69,6 +115,57 @@ def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[I
             return Calibration(coefficients={**coefficients, **fitted}, intercept=float(model.intercept_[0]))
         names.remove(worst)
     return Calibration(coefficients=coefficients, intercept=0.0)
+
+
+def fit_any(
+    logits: Mapping[str, NDArray[np.float64]], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Calibration:
+    """The noisy or of detectors that has the lowest log loss: coefficients of at least 0, and an offset each.
+
+    logits: (N,) per detector; labels, weights: (N,). Not convex: it begins with each detector's own Platt scaling.
+    """
+    from scipy.optimize import minimize
+
+    names = list(logits)
+    matrix = np.stack([logits[name] for name in names])
+    each = [fit_sum({name: logits[name]}, labels, weights) for name in names]
+    start = np.array(
+        [*(one.coefficients[name] for one, name in zip(each, names, strict=True)), *(one.intercept for one in each)]
+    )
+    start[len(names) :] -= np.log(len(names))
+    scale = weights.sum()
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        slopes, offsets = parameters[: len(names)], parameters[len(names) :]
+        inner = slopes[:, None] * matrix + offsets[:, None]
+        total = np.logaddexp(0, inner).sum(0)
+        fused = log_odds_of_any(list(inner))
+        # d fused / d inner = sigmoid(inner) / (1 - exp(-total))
+        slope = weights * (sigmoid(fused) - labels) / -np.expm1(-np.maximum(total, 1e-300))
+        by_inner = slope * sigmoid(inner)
+        value = float((weights * (np.logaddexp(0, fused) - labels * fused)).sum()) / scale
+        penalty = float((slopes**2).sum()) / (2 * REGULARISATION_C * len(labels))
+        gradient = np.concatenate([(by_inner * matrix).sum(1), by_inner.sum(1)]) / scale
+        gradient[: len(names)] += slopes / (REGULARISATION_C * len(labels))
+        return value + penalty, gradient
+
+    bounds = [(0.0, MAX_SLOPE)] * len(names) + [(-MAX_OFFSET, MAX_OFFSET)] * len(names)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    slopes, offsets = found.x[: len(names)], found.x[len(names) :]
+    kept = {name: float(slope) if slope >= LEAST_SLOPE else 0.0 for name, slope in zip(names, slopes, strict=True)}
+    left = [name for name, slope in kept.items() if slope]
+    if len(left) < len(names):
+        if len(left) < 2:
+            return fit_sum(logits, labels, weights)
+        fewer = fit_any({name: logits[name] for name in left}, labels, weights)
+        if not fewer.offsets:
+            return fit_sum(logits, labels, weights)
+        return Calibration(
+            coefficients={name: fewer.coefficients.get(name, 0.0) for name in names},
+            intercept=0.0,
+            offsets={name: fewer.offsets.get(name, 0.0) for name in names},
+        )
+    return Calibration(coefficients=kept, intercept=0.0, offsets=dict(zip(names, map(float, offsets), strict=True)))
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,9 @@ def card_text(metrics: dict[str, Any], calibrations: dict[str, Calibration], poi
     ]
     lines += ["|---|---|---|---|"]
     for name, calibration in calibrations.items():
-        terms = " + ".join(
-            f"{weight:.3f} x {markdown_text(member)}" for member, weight in calibration.coefficients.items()
-        )
         point = points[name]
         lines.append(
-            f"| {markdown_text(name)} | {terms} + {calibration.intercept:.3f} | {point.threshold_fake:.3f} "
+            f"| {markdown_text(name)} | {markdown_text(calibration.formula())} | {point.threshold_fake:.3f} "
             f"| {point.threshold_real:.3f} |"
         )
     return "\n".join(lines) + "\n"

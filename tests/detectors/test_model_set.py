@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.numpy import save_file
 
 from forensics.common.errors import WeightsError
@@ -20,6 +21,7 @@ from forensics.detectors.model_set import (
     WeightFile,
     checked_file,
     load_model_set,
+    log_odds_of_any,
 )
 from forensics.detectors.protocol import MAX_LOGIT, logit, sigmoid
 from forensics.features.spectrum import N_FEATURES, spectrum_features
@@ -64,6 +66,37 @@ def test_a_set_is_read_as_it_was_written(folder):
     assert model_set == described(model_set.weights)
     assert model_set.hashes == {"spectrum.safetensors": sha256_of_file(folder / "spectrum.safetensors")}
     assert checked_file(model_set, folder, "spectrum") == folder / "spectrum.safetensors"
+
+
+ANY = Calibration(coefficients={"x": 2.0, "y": 0.5, "z": 0.0}, intercept=0.0, offsets={"x": -1.0, "y": 0.25, "z": 9.0})
+
+
+def test_any_of_several_is_one_minus_the_product_of_what_they_leave():
+    logits = {"x": np.array([0.0, 1.5, -2.0]), "y": np.array([1.0, -3.0, 0.0]), "z": np.array([5.0, 5.0, 5.0])}
+    each = [sigmoid(2 * logits["x"] - 1), sigmoid(0.5 * logits["y"] + 0.25)]
+    np.testing.assert_allclose(sigmoid(ANY.fuse(logits)), 1 - (1 - each[0]) * (1 - each[1]), atol=1e-12)
+    assert ANY.formula() == "any of (2.000 × x - 1.000; 0.500 × y + 0.250)"
+
+
+@pytest.mark.parametrize("value", [-1e4, -800.0, 800.0, 1e4])
+def test_log_odds_of_any_overflow_nowhere(value):
+    found = log_odds_of_any([np.array([value]), np.array([-1e4])])
+    assert np.isfinite(found).all()
+    assert found[0] == pytest.approx(value, rel=1e-6) or value < -700
+
+
+def test_an_or_is_read_as_it_was_written_and_a_sum_is_written_as_it_always_was():
+    assert Calibration.model_validate_json(ANY.model_dump_json()) == ANY
+    plain = Calibration(coefficients={"x": 1.0}, intercept=0.5)
+    assert plain.model_dump() == {"coefficients": {"x": 1.0}, "intercept": 0.5}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"intercept": 0.1}, {"offsets": {"x": 1.0}}, {"offsets": {"x": 1.0, "y": 1.0, "z": 1.0, "w": 1.0}}]
+)
+def test_offsets_that_do_not_fit_are_refused(changed):
+    with pytest.raises(ValidationError):
+        Calibration.model_validate({**ANY.model_dump(), **changed})
 
 
 def test_the_shipped_set_is_whole():

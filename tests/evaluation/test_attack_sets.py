@@ -420,6 +420,24 @@ def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(sh
     assert total == pytest.approx(expected, abs=2e-3)
 
 
+def test_a_victim_of_two_with_different_blind_spots_says_what_a_scan_says(shipped):
+    model_set, folder = shipped
+    fusion = Calibration(
+        coefficients={"cnn": 0.7, "texture": 0.9}, intercept=0.0, offsets={"cnn": -0.4, "texture": 0.6}
+    )
+    model_set = model_set.model_copy(update={"calibrations": {**model_set.calibrations, "default": fusion}})
+    crops = [cv2.GaussianBlur(noise(k, 150, 150), (0, 0), 2) for k in range(2)]
+    expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(
+        [Subject.of_crop(crop) for crop in crops]
+    )["default"]
+    victim = load_victim("default", model_set, folder, CPU)
+    x = to_batch(crops).requires_grad_(True)
+    found = victim.logits(x)
+    assert found.detach().numpy() + victim.left_out_logits(crops) == pytest.approx(expected, abs=2e-3)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert torch.isfinite(gradient).all() and float(gradient.abs().max()) > 0
+
+
 @pytest.mark.parametrize("attack", ["fgsm", "patch"])
 def test_success_in_memory_counts_what_is_left_out(tmp_path, attack):
     """Alone, the part with a gradient would be on the wrong side for every picture; with the rest it is for none."""

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from forensics.common.errors import ManifestError
 from forensics.common.manifest import Item
 from forensics.common.metrics import share_with_interval
+from forensics.detectors.model_set import Calibration
 from forensics.training.calibrate import (
     MIN_REALS_FOR_THRESHOLD,
     Thresholds,
     balanced_weights,
     choose_thresholds,
+    fit_any,
     fit_calibration,
+    fit_sum,
     interval,
     operating_point,
 )
@@ -88,6 +91,71 @@ def test_a_detector_that_is_wrong_is_left_out():
     assert found.coefficients == {"bad": 0.0, **alone.coefficients}
     assert found.intercept == alone.intercept
     assert fit_calibration({"bad": bad}, items).coefficients == {"bad": 0.0}
+
+
+def experts(n: int, seed: int) -> tuple[list[Item], dict[str, np.ndarray]]:
+    """Two kinds of fakes against the same reals; each detector sees one of them, and noise in the other."""
+    rng = np.random.default_rng(seed)
+    items = items_of(("a", 0, n), ("a", 1, n), ("b", 0, n), ("b", 1, n))
+    names = np.array([item.dataset for item in items])
+    labels = np.array([item.label for item in items])
+    return items, {
+        name: np.where((names == name) & (labels == 1), 3.0, -1.0) + rng.normal(0, 1, len(items)) for name in "ab"
+    }
+
+
+def loss_of(calibration: Calibration, logits: dict[str, np.ndarray], items: list[Item]) -> float:
+    fused, labels = calibration.fuse(logits), np.array([item.label for item in items])
+    return float((balanced_weights(items) * (np.logaddexp(0, fused) - labels * fused)).sum())
+
+
+def test_detectors_with_different_blind_spots_are_joined_by_or():
+    items, logits = experts(500, 0)
+    found = fit_calibration(logits, items)
+    assert set(found.offsets) == {"a", "b"}
+    unseen, theirs = experts(500, 1)
+    labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
+    assert loss_of(found, theirs, unseen) < 0.9 * loss_of(fit_sum(logits, labels, weights), theirs, unseen)
+    # One that finds nothing is no witness against one that does.
+    alone = found.fuse({"a": np.array([4.0, 4.0]), "b": np.array([-1.0, -20.0])})
+    assert alone[1] == pytest.approx(alone[0], abs=0.3)
+    assert (alone > 2).all()
+
+
+def test_an_or_leaves_out_a_detector_that_sees_nothing():
+    items, logits = experts(500, 2)
+    labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
+    wrong = -0.3 * gaussian_logits(items, 1.0, 9)
+    found = fit_any({**logits, "wrong": wrong}, labels, weights)
+    assert found.coefficients["wrong"] == 0.0
+    alone = fit_any(logits, labels, weights)
+    np.testing.assert_allclose(found.fuse({**logits, "wrong": wrong}), alone.fuse(logits), atol=1e-6)
+
+
+def test_the_or_is_at_a_minimum_of_its_loss():
+    items, logits = experts(300, 3)
+    labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
+    found = fit_any(logits, labels, weights)
+    best = loss_of(found, logits, items)
+    for name in "ab":
+        for field in ("coefficients", "offsets"):
+            for step in (-0.1, 0.1):
+                values = dict(getattr(found, field))
+                values[name] += step
+                assert loss_of(found.model_copy(update={field: values}), logits, items) > best
+
+
+def test_the_same_scores_give_the_same_fusion():
+    items, logits = experts(200, 4)
+    assert fit_calibration(logits, items) == fit_calibration(logits, items)
+
+
+def test_separable_scores_stay_finite_in_an_or_too():
+    items = items_of(("a", 0, 20), ("a", 1, 20))
+    values = np.array([-1.0] * 20 + [1.0] * 20)
+    labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
+    found = fit_any({"x": values, "y": values}, labels, weights)
+    assert np.isfinite(found.fuse({"x": values, "y": values})).all()
 
 
 def test_separable_scores_stay_finite():
