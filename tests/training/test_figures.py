@@ -89,7 +89,7 @@ def test_the_card_says_what_was_measured():
     assert "| data set | real / fake | coverage | AUC default | AUC cnn |" in lines
     assert "| faces | 7 / 9 | 80.0 % | 0.912 [0.812, 0.962] | 0.700 [0.600, 0.750] |" in lines
     assert "| faces | 12.5 % [2.5, 17.5] | 50.0 % [40.0, 55.0] | 20.0 % [10.0, 25.0] | - |" in lines
-    assert "| default | 1.250 x cnn + 0.500 x spectrum + -0.750 | 0.700 | 0.300 |" in lines
+    assert "| default | 1.250 × cnn + 0.500 × spectrum - 0.750 | 0.700 | 0.300 |" in lines
 
 
 def test_every_table_of_the_card_is_rectangular():
