@@ -1,6 +1,7 @@
 """What all tests share: pictures in the public domain, clips that the test draws, one thread for torch."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,6 +15,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 def examples() -> Path:
     """The folder of the shipped example clips."""
     return Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For a module of networks and arrays so small that threads cost more than they bring: `usefixtures("one_thread")`."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

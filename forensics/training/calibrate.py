@@ -15,12 +15,12 @@ from forensics.common.metrics import share_with_interval
 from forensics.common.operating_point import Interval, OperatingPoint
 from forensics.detectors.model_set import Calibration, log_odds_of_any
 from forensics.detectors.protocol import sigmoid
+from forensics.training.folds import folds_of_people
 
 # A quantile of fewer reals than this is one picture's accident: such a data set does not set the threshold.
 MIN_REALS_FOR_THRESHOLD = 40
 # Two coefficients on a thousand scores need no regularisation; this keeps separable data finite.
 REGULARISATION_C = 100.0
-FOLDS = 5
 # Of the noisy or. A detector with less than the least slope decides nothing and is left out of it.
 LEAST_SLOPE, MAX_SLOPE, MAX_OFFSET = 0.02, 50.0, 30.0
 Fit = Callable[[Mapping[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.float64]], Calibration]
@@ -63,26 +63,14 @@ def fit_calibration(logits: Mapping[str, NDArray[np.float64]], items: Sequence[I
         raise ManifestError("calibration needs real and fake pictures in the dev split", "label rows with split = dev")
     weights = balanced_weights(items) * len(items)
     found = fit_sum(logits, labels, weights)
-    if sum(coefficient > 0 for coefficient in found.coefficients.values()) < 1 or len(logits) < 2:
+    if len(logits) < 2 or not any(found.coefficients.values()):
         return found
-    folds = _folds(labels, items)
+    folds = [fold for fold in folds_of_people(items) if len(np.unique(labels[fold[0]])) == 2]
     losses = {
         fit: sum(_loss_on(fit, logits, labels, weights, fitted, held_out) for fitted, held_out in folds)
         for fit in (fit_sum, fit_any)
     }
     return fit_any(logits, labels, weights) if losses[fit_any] < losses[fit_sum] else found
-
-
-def _folds(labels: NDArray[np.int64], items: Sequence[Item]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to fit on and rows held out, whole people or sources together; none where there are too few of them."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    groups = np.array([f"{item.dataset}|{item.identity or item.source or item.path}" for item in items])
-    n = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
-    if n < 2:
-        return []
-    folds = StratifiedGroupKFold(n, shuffle=True, random_state=0).split(labels, labels, groups)
-    return [(a, b) for a, b in folds if len(np.unique(labels[a])) == 2]
 
 
 def _loss_on(

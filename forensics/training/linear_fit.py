@@ -18,8 +18,8 @@ from forensics.detectors.linear import Arrays, LinearDetector, features_of
 from forensics.training.calibrate import balanced_weights
 from forensics.training.config import TrainConfig
 from forensics.training.crops import Crops
+from forensics.training.folds import Fold, folds_of_people
 
-FOLDS = 5
 # Inverse penalties of the logistic regression on 300 neighbouring, and so nearly equal, features.
 LOGISTIC_C = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 # Ridge penalties as multiples of the mean squared norm of a standardised feature vector.
@@ -29,7 +29,6 @@ MIN_SCALE = 1e-9  # a feature that varies less is a constant with rounding error
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to fit, rows held out
 
 
 def fit_durall(train: Crops, progress: Progress) -> tuple[Arrays, float]:
@@ -77,21 +76,12 @@ def fit_frank(train: Crops, progress: Progress) -> tuple[Arrays, float]:
 
 def grouped_folds(items: Sequence[Item]) -> list[Fold]:
     """Folds of whole groups, each with both classes on the fitted side. Raises ManifestError where there are too few."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = _labels(items)
-    # Without a person or a source each picture is its own group; the same id in two data sets means nothing.
-    groups = np.array([f"{item.dataset}|{item.identity or item.source or item.path}" for item in items])
-    n = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in (0, 1)))
-    problem = ManifestError(
-        "the train split has too few real or fake groups to choose a regularisation on",
-        "fill the manifest's columns `source` and `identity`, or leave durall and frank out of --detectors",
-    )
-    if n < 2:
-        raise problem
-    folds = list(StratifiedGroupKFold(n).split(labels, labels, groups))
-    if any(len(np.unique(labels[fitted])) < 2 for fitted, _ in folds):
-        raise problem
+    labels, folds = _labels(items), folds_of_people(items)
+    if not folds or any(len(np.unique(labels[fitted])) < 2 for fitted, _ in folds):
+        raise ManifestError(
+            "the train split has too few real or fake groups to choose a regularisation on",
+            "fill the manifest's columns `source` and `identity`, or leave durall and frank out of --detectors",
+        )
     return folds
 
 

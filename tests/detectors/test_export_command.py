@@ -22,17 +22,12 @@ from forensics.detectors.model_set import Calibration, Domain, ModelSet, WeightF
 from forensics.detectors.protocol import sigmoid
 from forensics.faces.canonical import reduce_surroundings
 
-pytestmark = pytest.mark.skipif(bool(missing_packages("onnx")), reason="onnx or onnxruntime is not installed")
+pytestmark = [
+    pytest.mark.skipif(bool(missing_packages("onnx")), reason="onnx or onnxruntime is not installed"),
+    pytest.mark.usefixtures("one_thread"),
+]
 BACKBONE = "test_efficientnet"
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

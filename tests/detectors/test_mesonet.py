@@ -27,13 +27,7 @@ KINDS = ["meso4", "mesoinception4"]
 LOADERS = {"meso4": load_meso4, "mesoinception4": load_mesoinception4}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads cost more than they bring in networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,7 @@ from forensics.training.depthwise import Depthwise, speed_up_depthwise
 KINDS = ["even", "same"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def convolution(kind: str, channels: int, size: int, stride: int, **others: object) -> nn.Conv2d:

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from forensics.common.errors import ManifestError, UsageError, WeightsError
@@ -34,13 +33,7 @@ CONFIG = TrainConfig(
 EXPERT = CONFIG.model_copy(update={"texture_fakes": ("portraits",)})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads cost more than they bring in networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def save(picture: np.ndarray, path: Path) -> Path:
