@@ -52,30 +52,29 @@ def load_victim(spec: str, model_set: ModelSet, folder: Path, device: torch.devi
         if spec == DEFAULT_DETECTOR:
             raise WeightsError(f"the weights in {folder} have no fusion 'default'", "name a --detector, or train again")
         calibration = Calibration(coefficients={spec: 1.0}, intercept=0.0)
-    terms: list[tuple[float, Callable[[torch.Tensor], torch.Tensor]]] = []
+    offsets = calibration.offsets
+    terms: list[tuple[float, float, Callable[[torch.Tensor], torch.Tensor]]] = []
     constants: list[tuple[float, Detector]] = []
-    members, named, left_out = [], [], []
+    members, left_out = [], []
     for name, weight in calibration.coefficients.items():
         if weight == 0.0:  # adds nothing
             continue
         detector = load_detector(name, model_set, folder, device)
         if isinstance(detector, Differentiable):
-            terms.append((weight, detector.logits))
-            named.append(name)
+            terms.append((weight, offsets.get(name, 0.0), detector.logits))
             members.append(shown_name(name))
         else:
             constants.append((weight, detector))
             left_out.append(shown_name(name))
     if not terms:
         raise _refusal(shown_name(spec), "it has no logits(x)", model_set, folder, device)
-    offsets = calibration.offsets
 
     def logits(x: torch.Tensor) -> torch.Tensor:
-        parts = [weight * of_member(x).to(device) for weight, of_member in terms]
+        parts = torch.stack([weight * of_member(x).to(device) + offset for weight, offset, of_member in terms])
         if not offsets:
-            return torch.stack(parts).sum(0) + calibration.intercept
+            return parts.sum(0) + calibration.intercept
         # As `forensics.detectors.model_set.log_odds_of_any`.
-        total = torch.stack([softplus(part + offsets[name]) for part, name in zip(parts, named, strict=True)]).sum(0)
+        total = softplus(parts).sum(0)
         return total + torch.log(-torch.expm1(-total.clamp(min=1e-30)))
 
     def left_out_logits(crops: Sequence[Crop]) -> NDArray[np.float64]:

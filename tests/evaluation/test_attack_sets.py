@@ -403,15 +403,20 @@ def test_victims_say_what_a_scan_says(shipped):
     assert parts_of("default", shipped[0]) == {name for name, weight in weights.items() if weight}
 
 
-def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(shipped):
+def victim_of(fusion, shipped):
+    """The shipped detectors in another fusion as a victim; two crops, and the logits that a scan gives them."""
     model_set, folder = shipped
-    fusion = Calibration(coefficients={"cnn": 0.7, "spectrum": 0.4}, intercept=-0.3)
     model_set = model_set.model_copy(update={"calibrations": {**model_set.calibrations, "default": fusion}})
     crops = [cv2.GaussianBlur(noise(k, 150, 150), (0, 0), 2) for k in range(2)]
     expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(
         [Subject.of_crop(crop) for crop in crops]
     )["default"]
-    victim = load_victim("default", model_set, folder, CPU)
+    return load_victim("default", model_set, folder, CPU), crops, expected
+
+
+def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(shipped):
+    fusion = Calibration(coefficients={"cnn": 0.7, "spectrum": 0.4}, intercept=-0.3)
+    victim, crops, expected = victim_of(fusion, shipped)
     assert (victim.members, victim.left_out) == (("cnn",), ("spectrum",))
     rest = victim.left_out_logits(crops)
     assert np.abs(rest).min() > 0.01
@@ -421,16 +426,10 @@ def test_what_a_fusion_cannot_differentiate_counts_as_it_is_on_the_clean_crop(sh
 
 
 def test_a_victim_of_two_with_different_blind_spots_says_what_a_scan_says(shipped):
-    model_set, folder = shipped
     fusion = Calibration(
         coefficients={"cnn": 0.7, "texture": 0.9}, intercept=0.0, offsets={"cnn": -0.4, "texture": 0.6}
     )
-    model_set = model_set.model_copy(update={"calibrations": {**model_set.calibrations, "default": fusion}})
-    crops = [cv2.GaussianBlur(noise(k, 150, 150), (0, 0), 2) for k in range(2)]
-    expected = DetectorBank(["default"], model_set, folder, CPU).calibrated_logits(
-        [Subject.of_crop(crop) for crop in crops]
-    )["default"]
-    victim = load_victim("default", model_set, folder, CPU)
+    victim, crops, expected = victim_of(fusion, shipped)
     x = to_batch(crops).requires_grad_(True)
     found = victim.logits(x)
     assert found.detach().numpy() + victim.left_out_logits(crops) == pytest.approx(expected, abs=2e-3)
