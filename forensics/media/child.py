@@ -4,11 +4,13 @@ It imports the decoders once, then waits for jobs on standard input (one JSON li
 every file. That grandchild limits its memory and processor time, decodes, and writes messages to standard output:
 
     8 bytes      length of the header, length of the payload, both little-endian uint32
-    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "sound" | "error", ...}
+    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "sound" | "facts" | "error", ...}
     payload      for a sample: (H, W, 3) uint8 RGB; else nothing
 
 A job that joins a clip and its sound is answered with one message, "sound", and may write one file, named in the job, up to
 a size that the job states; every other job may write none.
+A job that asks what a file says beside its pixels is answered with "facts" and, where the header says has_thumbnail, a
+"sample" with the preview inside the file.
 
 `ready` comes once, when the decoders are imported: a job's time is counted from there.
 After a job that ended abnormally this process ends too, with the job's status: the stream may stop inside a message, so
@@ -43,7 +45,8 @@ def main() -> None:
     import av
     import cv2
 
-    from forensics.media import image, join, video  # noqa: F401  (imported before the fork, so that each job starts fast)
+    # Imported before the fork, so that each job starts fast.
+    from forensics.media import facts, image, join, video  # noqa: F401
 
     av.logging.set_level(None)
     cv2.setNumThreads(1)
@@ -68,6 +71,8 @@ def _run(job: dict[str, Any], output: BinaryIO) -> int:
         _limit_resources(limits.max_memory_bytes, limits.max_wall_s, job.get("max_file_bytes", 0))
         if "output" in job:
             _join(job, limits, output)
+        elif "facts" in job:
+            _tell_facts(Path(job["path"]), limits, output)
         else:
             _decode(Path(job["path"]), Sampling(**job["sampling"]), limits, job["threads"], output)
     except MediaError as error:
@@ -132,6 +137,17 @@ def _join(job: dict[str, Any], limits: Any, output: BinaryIO) -> None:
     except OSError as error:  # at the latest when the file is closed, after any other error
         raise MediaError(f"the output cannot be written: {error.strerror}", "is there room on the disk?") from error
     _send(output, {"type": "sound", **asdict(report)})
+
+
+def _tell_facts(path: Path, limits: Any, output: BinaryIO) -> None:
+    from forensics.media.facts import gather_facts, header_of_facts
+    from forensics.media.types import Sample
+
+    with open_regular(path) as file:
+        facts, thumbnail = gather_facts(file, limits)
+    _send(output, {**header_of_facts(facts), "has_thumbnail": thumbnail is not None})
+    if thumbnail is not None:
+        _send_event(Sample(0, 0.0, thumbnail), output)
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -85,11 +85,15 @@ class MediaReader:
 
     def ask(self, path: Path, job: Mapping[str, object], kind: type[T], name: str) -> T:
         """Give the child another job with a file, and take its one answer, a `kind`. Raises MediaError."""
-        answers = _Answers(self, self._start(path, job), self.limits)
+        answers = self.answers(path, job)
         header, _ = answers.receive()
         if header["type"] != name:
             raise answers.failure("the decoder sent something unexpected")
         return _parse(kind, header, answers)
+
+    def answers(self, path: Path, job: Mapping[str, object]) -> "Answers":
+        """Give the child another job with a file; its messages are taken one by one. Raises MediaError."""
+        return Answers(self, self._start(path, job), self.limits)
 
     def _start(self, path: Path, job: Mapping[str, object]) -> subprocess.Popen[bytes]:
         self.warm_up()
@@ -116,7 +120,7 @@ class MediaReader:
         end_group(process)
 
 
-class _Answers:
+class Answers:
     """What the child says about one job, checked; time is counted from here."""
 
     def __init__(self, reader: MediaReader, process: subprocess.Popen[bytes], limits: MediaLimits) -> None:
@@ -194,7 +198,7 @@ class _Answers:
         return MediaError(message, hint, outcome)
 
 
-class MediaStream(_Answers):
+class MediaStream(Answers):
     """The samples of one file as they arrive; `info` is there from the start, `summary` after the last sample."""
 
     def __init__(
@@ -234,7 +238,7 @@ class MediaStream(_Answers):
             yield Sample(index, time_s, pixels)
 
 
-def _parse(kind: type[T], header: dict[str, Any], stream: _Answers) -> T:
+def _parse(kind: type[T], header: dict[str, Any], stream: Answers) -> T:
     """A description from the child, with every field checked against its declared type."""
     try:
         fields = {key: value for key, value in header.items() if key != "type"}

@@ -214,13 +214,13 @@ def _jpeg(picture: JpegImageFile) -> JpegTraits:
         quality=quality,
         chroma_quality=None if chroma is None else quality_of_table(chroma, IJG_CHROMA)[0],
         misfit=misfit,
-        subsampling=_subsampling(layers),
+        subsampling=subsampling_of(layers),
         n_tables=len({table.tobytes() for table in tables.values()}),
         is_progressive="progressive" in picture.info,
     )
 
 
-def _subsampling(layers: list[tuple[int, int, int, int]]) -> str:
+def subsampling_of(layers: list[tuple[int, int, int, int]]) -> str:
     """How much coarser chroma is than luma, in the usual notation."""
     if len(layers) == 1:
         return "grey"

@@ -22,11 +22,13 @@ class Sampling:
     """Which frames are wanted: `fps` of them per second of presentation time, at most `max_frames` over the whole clip.
 
     every_frame asks for all of them instead, in order and without seeking: the first `max_frames` of a longer clip.
+    max_side_px: frames with a longer side are reduced to it, by area, before they leave the decoder (0: never).
     """
 
     fps: float = 4.0
     max_frames: int = 240
     every_frame: bool = False
+    max_side_px: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -112,7 +113,7 @@ def decode_video(
             if emitted == 0:
                 yield _info(container, stream, timing, pixels, rotation, _sampling_in_words(timing, sampling, targets))
             last_s = round(time_s - timing.start_s, 6)
-            yield Sample(emitted, last_s, pixels)
+            yield Sample(emitted, last_s, _reduced(pixels, sampling.max_side_px))
             sent += 1
             if frame.is_corrupt:
                 errors.append(f"the frame at {last_s:.2f} s is damaged")
@@ -316,6 +317,15 @@ def _upright(frame: VideoFrame) -> tuple[NDArray[np.uint8], int]:
     pixels = frame.to_ndarray(format="rgb24")
     rotation = round(frame.rotation / 90) * 90 % 360
     return np.ascontiguousarray(np.rot90(pixels, rotation // 90), np.uint8), rotation
+
+
+def _reduced(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    factor = max_side_px / max(height, width)
+    if max_side_px <= 0 or factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _info(

@@ -1,0 +1,50 @@
+"""The fuzz targets on seeded mutations: what a fuzzer would do, in seconds and the same every time."""
+
+import fuzz_boxes
+import fuzz_jpeg_markers
+import numpy as np
+import pytest
+
+MUTATIONS = 2000
+MAX_SEED_BYTES = 2048
+LENGTHS = [value.to_bytes(width, "big") for value in (0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1) for width in (4, 8)
+           if value < 256**width] + [b"\0\0", b"\0\1", b"\xff\xff"]  # fmt: skip
+TARGETS = {"boxes": fuzz_boxes, "jpeg_markers": fuzz_jpeg_markers}
+
+
+def mutated(seed: bytes, rng: np.random.Generator) -> bytes:
+    """Cut off, bits turned over, a length field overwritten, or a part repeated."""
+    data = bytearray(seed)
+    kind = int(rng.integers(0, 4))
+    if kind == 0:
+        del data[int(rng.integers(0, len(data))) :]
+    elif kind == 1:
+        for _ in range(int(rng.integers(1, 20))):
+            data[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(0, 8))
+    elif kind == 2:
+        length = LENGTHS[int(rng.integers(0, len(LENGTHS)))]
+        at = int(rng.integers(0, len(data)))
+        data[at : at + len(length)] = length
+    else:
+        start, end = sorted(int(place) for place in rng.integers(0, len(data), 2))
+        data[start:start] = data[start:end] * int(rng.integers(1, 6))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_are_small_and_whole(name):
+    for seed in TARGETS[name].seeds():
+        assert len(seed) < MAX_SEED_BYTES
+        TARGETS[name].target(seed)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", TARGETS)
+def test_mutations(name):
+    rng = np.random.default_rng(20)
+    seeds = TARGETS[name].seeds()
+    for number in range(MUTATIONS):
+        data = seeds[number % len(seeds)]
+        for _ in range(int(rng.integers(1, 4))):
+            data = mutated(data or b"\0", rng)
+        TARGETS[name].target(data)
