@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from forensics.common.aggregation import Aggregation
-from forensics.common.errors import DetectorError, MediaError, UsageError
+from forensics.common.errors import DetectorError, MediaError
 from forensics.common.files import sha256_of_file
 from forensics.common.prefetch import prefetch
 from forensics.config import ScanConfig, options_hash
@@ -34,6 +34,7 @@ from forensics.detectors.peer_weights import file_hashes
 from forensics.detectors.protocol import Subject
 from forensics.detectors.script import ScriptDetector
 from forensics.faces.canonical import crop_face, crop_surroundings, middle_square, reduce_surroundings
+from forensics.faces.choice import load_face_detector
 from forensics.faces.still import detect_in_stills
 from forensics.faces.tracking import FrameFaces, Observation, Tracker, follow_faces
 from forensics.faces.types import Face, FaceDetector
@@ -116,7 +117,11 @@ class Scanner:
             engine = resolve_engine(config.engine, config.precision, self.device.type)
             self.bank = DetectorBank(names, self.model_set, self._folder, self.device, self.is_whole, engine)
             self.domain = self.model_set.domain_of(self.is_whole)
-            self.faces = _load_face_detector(config, self.device) if names and config.view == "scene" else None
+            self.faces = (
+                load_face_detector(config.face_detector, config.face_model, self.device)
+                if names and config.view == "scene"
+                else None
+            )
             # What decides a record beside the file, and with it the keys under which it may be reused.
             self.options = config.analysis_options()
             self.options_sha256 = options_hash(self.options)
@@ -380,16 +385,3 @@ def _given(sample: Sample) -> Observation:
     height, width = sample.pixels.shape[:2]
     box = np.array([0, 0, width, height], np.float32)
     return Observation(Face(box, np.zeros((5, 2), np.float32), 1.0), "given")
-
-
-def _load_face_detector(config: ScanConfig, device: torch.device) -> FaceDetector:
-    if config.face_detector == "yunet":
-        from forensics.faces.yunet import YunetDetector
-
-        if config.face_model is None:
-            raise UsageError("--face-detector yunet needs its model", "--face-model FILE.onnx")
-        return YunetDetector(config.face_model)
-    from forensics.faces.mtcnn import MtcnnDetector
-
-    # MPS lacks operators that the cascade needs; it is small, and the CPU does it well.
-    return MtcnnDetector(device if device.type == "cuda" else torch.device("cpu"))

@@ -1,0 +1,1 @@
+"""One file per classical forensic analysis: typed media in, a Finding out."""

@@ -1,0 +1,95 @@
+"""All analyses in the order of a report, and how reliable each was where that was measured.
+
+Reliability comes from `reliability.json`, which `tests/bench/bench_evidence.py` writes: AUC of each analysis' statistic
+and its share of false alarms on authentic pictures, with intervals. What has no entry was not measured, and says so.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+
+from forensics.analysis.protocol import Analysis, Needs
+from forensics.common.errors import UsageError
+from forensics.common.operating_point import Interval
+
+# Of the file, then of a still picture, then of a clip.
+MODULES = (
+    "container", "thumbnail", "jpeg_tables", "gop",
+    "ela", "jpeg_ghosts", "double_quantisation", "jpeg_grid", "noise", "resampling", "copy_move", "spectrum_peaks",
+    "frames", "flicker", "jitter", "identity", "pulse",
+)  # fmt: skip
+RELIABILITY_FILE = "reliability.json"
+# A detector of this AUC (lower end of its interval) is called so; below the first it is near chance.
+STRENGTH_STEPS = ((0.85, "strong"), (0.70, "moderate"), (0.55, "weak"))
+# False alarms that an analysis without a measurement is designed for.
+DESIGNED_FALSE_ALARMS = 0.05
+
+
+@cache
+def analyses() -> tuple[Analysis[Any], ...]:
+    """Every analysis, each once."""
+    return tuple(cast(Analysis[Any], import_module(f"forensics.analysis.{name}").ANALYSIS) for name in MODULES)
+
+
+def chosen(only: Sequence[str], skip: Sequence[str]) -> tuple[Analysis[Any], ...]:
+    """Those that are asked for, in the report's order. Raises UsageError for a name that none has, and for none left."""
+    known = {analysis.name for analysis in analyses()}
+    for name in (*only, *skip):
+        if name not in known:
+            raise UsageError(f"there is no analysis '{name}'", "`forensics inspect list` names them")
+    found = tuple(a for a in analyses() if (not only or a.name in only) and a.name not in skip)
+    if not found:
+        raise UsageError("--only and --skip leave no analysis", "leave one of them out")
+    return found
+
+
+def needed(found: Sequence[Analysis[Any]]) -> set[Needs]:
+    """What these look at."""
+    return {analysis.needs for analysis in found}
+
+
+@cache
+def _reliabilities() -> dict[str, dict[str, Any]]:
+    text = (files("forensics.analysis") / RELIABILITY_FILE).read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, dict[str, Any]]).validate_json(text)
+
+
+def reliability_of(name: str) -> dict[str, Any] | None:
+    """`data`, `auc` and `false_alarms` (Intervals) of an analysis; None where nothing was measured."""
+    found = _reliabilities().get("analyses", {}).get(name)
+    if found is None:
+        return None
+    return {
+        "data": str(found["data"]),
+        "auc": Interval.model_validate(found["auc"]),
+        "false_alarms": Interval.model_validate(found["false_alarms"]),
+    }
+
+
+def strength_of(name: str) -> str:
+    """How far a finding of the analysis can be relied on, by the lower end of its AUC's interval."""
+    found = reliability_of(name)
+    if found is None:
+        return "not measured"
+    return next((word for least, word in STRENGTH_STEPS if found["auc"].low >= least), "near chance")
+
+
+def false_alarm_rate(name: str) -> float:
+    """Share of authentic files that the analysis calls suspicious or inconsistent: the mean of Jeffreys' posterior of what
+    was measured (none of 37 is no proof of never), else what it is designed for.
+    """
+    found = reliability_of(name)
+    if found is None:
+        return DESIGNED_FALSE_ALARMS
+    alarms: Interval = found["false_alarms"]
+    return (alarms.value * alarms.n + 0.5) / (alarms.n + 1)
+
+
+def reliability_text(entries: dict[str, dict[str, Any]]) -> str:
+    """The text of reliability.json."""
+    return json.dumps({"analyses": entries}, indent=2, sort_keys=True) + "\n"
