@@ -99,7 +99,7 @@ def _scan(
 
 
 def _store(result: ScanResult, key: str | None, folder: OutputFolder, config: ScanConfig) -> str:
-    stem = folder.new_stem(result.record)
+    stem = folder.new_stem(result.record.input)
     folder.write(f"{stem}.json", result.record.to_json() + "\n")
     if _wants(config, "html"):
         folder.write(f"{stem}.html", render_page(result.record, result.pictures))

@@ -90,11 +90,7 @@ class ScanConfig(BaseModel):
 
     def analysis_options(self) -> Options:
         """The options that decide what a record says, with the user's own files by their contents' hash."""
-        chosen: Options = {}
-        for name, field in type(self).model_fields.items():
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
-                value = getattr(self, name)
-                chosen[name] = list(value) if isinstance(value, tuple) else value
+        chosen = _deciding_options(self)
         chosen["engine"] = self._recorded_engine()
         chosen["detector"] = [_detector_by_content(name) for name in self.detector]
         chosen["face_model"] = _by_content(self.face_model) if self.face_model else None
@@ -120,6 +116,57 @@ class ScanConfig(BaseModel):
     def to_toml(self) -> str:
         """The configuration as a file that `--config` reads; options without a value are comments."""
         return options_toml(self)
+
+
+class InspectConfig(BaseModel):
+    """Options of `forensics inspect`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    only: tuple[str, ...] = _analysis(
+        (), "run these analyses alone (`forensics inspect list` names them); commas between"
+    )
+    skip: tuple[str, ...] = _analysis((), "run all but these; commas between")
+    max_frames: int = _analysis(
+        300, "frames of a clip that are looked at, every one from its start (10 s at 30 a second)", ge=16, le=1800
+    )
+    face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces in clips")
+    face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
+    case: str = _analysis("", "case number or name, for the report")
+    operator: str = _analysis("", "who ran this, for the report")
+    notes: str = _analysis("", "anything else that the report is to say of the case")
+    device: Literal["auto", "cpu", "cuda", "mps"] = _analysis("auto", "where faces are looked for")
+    threads: int = Field(0, description="CPU threads; 0: as many as there are cores", ge=0, le=1024)
+    timeout: float = Field(600.0, description="seconds that decoding one file may take", gt=0)
+    max_pixels: int = Field(1 << 26, description="pixels that one picture or frame may have", ge=1)
+    max_memory_gb: float = Field(2.0, description="memory that decoding one file may take, in GiB", gt=0)
+    output: Path | None = Field(None, description="folder for records, pages and maps")
+    format: tuple[Literal["table", "json", "html", "pdf"], ...] = Field(
+        (), description="table, json, html, pdf (by an installed Chromium), or several: json,html"
+    )
+    resume: bool = Field(True, description="reuse the record of an unchanged file in --output")
+    force: bool = Field(False, description="inspect again what has a record already")
+    overwrite: bool = Field(False, description="replace files in --output that this tool did not write")
+    fail_on: Literal["never", "inconsistent", "suspicious"] = Field(
+        "never", description="exit with status 1 on findings: inconsistent; or suspicious and inconsistent"
+    )
+    quiet: bool = Field(False, description="say nothing on standard error but errors")
+
+    def analysis_options(self) -> Options:
+        """The options that decide what a record says, with the user's own files by their contents' hash."""
+        chosen = _deciding_options(self)
+        chosen["face_model"] = _by_content(self.face_model) if self.face_model else None
+        return chosen
+
+
+def _deciding_options(config: BaseModel) -> Options:
+    """Fields marked as analysis, with their values."""
+    chosen: Options = {}
+    for name, field in type(config).model_fields.items():
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("analysis"):
+            value = getattr(config, name)
+            chosen[name] = list(value) if isinstance(value, tuple) else value
+    return chosen
 
 
 def resolve_config(file: Path | None, given: dict[str, Any]) -> ScanConfig:

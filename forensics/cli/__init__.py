@@ -15,6 +15,9 @@ from forensics.common.text import terminal_line
 # Name -> (module with `command`, line in --help).
 COMMANDS = {
     "scan": ("forensics.cli.scan", "Scan pictures and videos for deepfaked faces."),
+    "inspect": ("forensics.cli.inspect", "Run classical forensic analyses: what else does the file say?"),
+    "verify": ("forensics.cli.verify", "Check the hashes of an inspection's report."),
+    "report": ("forensics.cli.report", "Compare two inspections' records."),
     "bench": ("eval.cli", "Measure detectors: benchmarks, robustness, attacks, test sets, audits."),
     "train": ("forensics.cli.train", "Train the detectors on manifests of labelled pictures."),
     "calibrate-clips": (
@@ -25,7 +28,7 @@ COMMANDS = {
     "export": ("forensics.cli.export", "Write the detectors' networks as ONNX, for use without this package."),
     "doctor": ("forensics.cli.doctor", "Check this installation: versions, devices, weights, a self-test."),
     "config": ("forensics.cli.config", "Print the resolved configuration of a scan as TOML."),
-    "schema": ("forensics.cli.schema", "Print the JSON Schema of a scan's record."),
+    "schema": ("forensics.cli.schema", "Print the JSON Schema of a scan's or an inspection's record."),
 }
 INTERRUPTED = 130
 BROKEN_PIPE = 141

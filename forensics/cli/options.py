@@ -13,7 +13,7 @@ from forensics.common.errors import UsageError
 
 SHORT = {"verbose": "-v", "quiet": "-q", "output": "-o"}
 # Options whose values are names, never paths: several may stand in one, with commas between them.
-COMMA_LISTS = {"format", "detectors", "left_out", "texture_fakes"}
+COMMA_LISTS = {"format", "detectors", "left_out", "texture_fakes", "only", "skip"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -80,6 +80,8 @@ def _metavar(kind: Any, name: str) -> str | None:
         "format": "LIST",
         "left_out": "LIST",
         "texture_fakes": "LIST",
+        "only": "LIST",
+        "skip": "LIST",
         "output": "DIR",
         "weights": "DIR|FILE.h5",
         "face_model": "FILE",

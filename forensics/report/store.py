@@ -7,12 +7,29 @@ is somebody else's and never replaced unless asked to.
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from forensics.common.errors import UsageError
 from forensics.common.files import safe_name, sha256_of_text, write_atomic
 from forensics.report.record import Record
 
 RUN_FILE = "forensics-run.json"
+Stored = TypeVar("Stored", bound=BaseModel)
+
+
+class NamedFile(Protocol):
+    """The part of a record that names its input."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+
+
 TOOL = "deepfake-forensics"
 
 
@@ -47,23 +64,30 @@ class OutputFolder:
                 ) from error
 
     def stored(self, key: str, suffixes: tuple[str, ...]) -> Record | None:
-        """The record under a key, if it and its companions with these suffixes are all there."""
+        """The scan's record under a key, if it and its companions with these suffixes are all there."""
+        return self.stored_as(Record, key, suffixes)
+
+    def stored_as(self, kind: type[Stored], key: str, suffixes: tuple[str, ...]) -> Stored | None:
+        """Likewise a record of another kind."""
         stem = self._records.get(key)
         if stem is None or stem in self._taken or safe_name(stem, 200) != stem:
             return None
         if not all((self.folder / f"{stem}{suffix}").is_file() for suffix in (".json", *suffixes)):
             return None
         try:
-            record = Record.model_validate_json((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
+            record = kind.model_validate_json((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         self._taken.add(stem)
         return record
 
-    def new_stem(self, record: Record) -> str:
-        """A file name without extension for a record: readable, safe, the same on every run."""
-        mark = (record.input.sha256 or sha256_of_text(record.input.path))[:8]
-        base = f"{safe_name(record.input.name)}-{mark}"
+    def new_stem(self, file: NamedFile, ending: str = "") -> str:
+        """A file name without extension for an input's record: readable, safe, the same on every run.
+
+        ending: keeps records of different kinds of the same input apart.
+        """
+        mark = (file.sha256 or sha256_of_text(file.path))[:8]
+        base = f"{safe_name(file.name)}-{mark}{ending}"
         stem, number = base, 2
         while stem in self._taken:
             stem, number = f"{base}-{number}", number + 1
@@ -75,7 +99,7 @@ class OutputFolder:
             self._save()
         return stem
 
-    def write(self, name: str, content: str) -> None:
+    def write(self, name: str, content: str | bytes) -> None:
         """Write a file of ours. Raises UsageError for a file that somebody else wrote."""
         self.claim(name)
         self._write(name, content)
@@ -117,7 +141,7 @@ class OutputFolder:
         run = {"tool": TOOL, "files": self._files, "records": dict(sorted(self._records.items()))}
         self._write(RUN_FILE, json.dumps(run, indent=2) + "\n")
 
-    def _write(self, name: str, content: str) -> None:
+    def _write(self, name: str, content: str | bytes) -> None:
         try:
             write_atomic(self.folder / name, content)
         except OSError as error:
