@@ -109,7 +109,9 @@ def _store(result: InspectionResult, stem: str, folder: OutputFolder, config: In
     if "pdf" in config.format:
         write(f"{stem}.pdf", print_to_pdf(render_evidence(record, result.pictures)))
     files = {name: hash_or_none(folder.folder / name) or "" for name in sorted(written)}
-    manifest = ManifestOfFiles(input_path=record.input.path, input_sha256=record.input.sha256, files=files).to_json()
+    manifest = (
+        ManifestOfFiles(input_path=record.input.path, input_sha256=record.input.sha256, files=files).to_json() + "\n"
+    )
     folder.write(f"{stem}{SUFFIX}", manifest)
     return sha256_of_text(manifest)
 

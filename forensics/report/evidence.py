@@ -5,14 +5,13 @@ file is inspected again with the same options on the same machine. A finding's s
 what an unaltered file would show; it is never a probability of anything.
 """
 
-import json
 from typing import Literal
 
 from pydantic import Field
 
 from forensics.analysis.protocol import Family, Measure, State
 from forensics.common.outcomes import Outcome
-from forensics.report.record import ClockPart, EnvironmentPart, Interval, MediaPart, Part
+from forensics.report.record import ClockPart, Document, EnvironmentPart, Interval, MediaPart, Part, schema_text_of
 
 EVIDENCE_VERSION: Literal["1.0"] = "1.0"
 Strength = Literal["not measured", "near chance", "weak", "moderate", "strong"]
@@ -116,7 +115,7 @@ class CorroborationPart(Part):
     summary: str
 
 
-class EvidenceRecord(Part):
+class EvidenceRecord(Document):
     """All that an inspection says of one input."""
 
     kind: Literal["inspection"] = "inspection"
@@ -137,18 +136,10 @@ class EvidenceRecord(Part):
     configuration_sha256: str
     clock: ClockPart
 
-    def to_json(self, indent: int | None = 2) -> str:
-        """The record as JSON, keys in the order of the schema."""
-        return json.dumps(self.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
-
 
 def evidence_schema_text() -> str:
     """The JSON Schema (draft 2020-12) of the record, as `forensics schema --of inspection` prints it."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **EvidenceRecord.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return schema_text_of(EvidenceRecord)
 
 
 def outcome_name(outcome: Outcome) -> Literal["inspected", "unreadable", "no_video", "limit_exceeded"]:

@@ -5,31 +5,25 @@ The input's own line comes first, under `input`. Whoever changes a file and the 
 manifest: its own hash is printed when it is written, to be kept elsewhere.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from forensics.common.files import safe_name, sha256_of_file
+from forensics.report.record import Document
 
 SUFFIX = ".manifest.json"
 
 
-class ManifestOfFiles(BaseModel):
+class ManifestOfFiles(Document):
     """NAME.manifest.json beside an inspection's record NAME.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["manifest"] = "manifest"
     input_path: str
     input_sha256: str | None
     files: dict[str, str] = Field(description="SHA-256 by file name, of all that was written for this input")
-
-    def to_json(self) -> str:
-        """As it is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,23 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Document(Part):
+    """Base of what is written as a JSON file of its own."""
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """As JSON, keys in the order of the schema; floats are rounded when parts are made, not here."""
+        return json.dumps(self.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def schema_text_of(kind: type[Document]) -> str:
+    """The JSON Schema (draft 2020-12) of a kind of document."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **kind.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 class InputPart(Part):
     """The file, by its bytes."""
 
@@ -166,7 +183,7 @@ class ClockPart(Part):
     stages_s: dict[str, float]
 
 
-class Record(Part):
+class Record(Document):
     """All that is known of one analysed input."""
 
     schema_version: Version = SCHEMA_VERSION
@@ -185,15 +202,7 @@ class Record(Part):
     configuration_sha256: str
     clock: ClockPart
 
-    def to_json(self, indent: int | None = 2) -> str:
-        """The record as JSON, keys in the order of the schema; floats are rounded when parts are made, not here."""
-        return json.dumps(self.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
-
 
 def schema_text() -> str:
     """The JSON Schema (draft 2020-12) of a record, as `forensics schema` prints it."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Record.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return schema_text_of(Record)

@@ -9,17 +9,13 @@ from forgeries import (
     as_png,
     flaws,
     inside_and_outside,
-    odd_pictures,
     part_saved_once,
-    same,
     saved,
     scene,
-    states,
-    untouched,
 )
 
 from forensics.analysis.blocks import luma, luma_steps
-from forensics.analysis.double_quantisation import ANALYSIS, MAX_BIN, density, double_steps, examine
+from forensics.analysis.double_quantisation import MAX_BIN, density, double_steps, examine
 from forensics.analysis.protocol import Picture
 
 
@@ -74,26 +70,3 @@ def test_the_tables_of_a_hostile_file_are_answered():
     picture = as_jpeg(scene(0), 80)
     for step in (0, 1, 255, 65_535):
         assert flaws(examine(Picture(picture.pixels, replace(picture.jpeg, tables=((step,) * 64,))))) == []
-
-
-def test_positives_are_called_inconsistent():
-    assert states(ANALYSIS, 20).count("inconsistent") >= 16
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ordinary_handling_is_not_called_inconsistent(seed):
-    found = {name: ANALYSIS.examine(picture) for name, picture in untouched(seed)}
-    assert [name for name, finding in found.items() if finding.state == "inconsistent"] == []
-    assert [flaw for finding in found.values() for flaw in flaws(finding)] == []
-
-
-@pytest.mark.parametrize(("name", "picture"), odd_pictures())
-def test_odd_pictures_are_answered(name, picture):
-    finding = ANALYSIS.examine(picture)
-    assert flaws(finding) == []
-    assert finding.state != "inconsistent"
-
-
-def test_it_repeats():
-    picture, _ = part_saved_once(0)
-    assert same(ANALYSIS.examine(picture), ANALYSIS.examine(Picture(picture.pixels.copy(), picture.jpeg)))

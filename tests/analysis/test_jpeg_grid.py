@@ -4,22 +4,16 @@ import numpy as np
 import pytest
 from forgeries import (
     as_png,
-    flaws,
     inside_and_outside,
-    odd_pictures,
-    same,
     saved,
     scene,
     shifted_grid,
-    states,
-    untouched,
 )
 from scipy.fft import dctn
 from scipy.stats import binom
 
 from forensics.analysis.blocks import luma
 from forensics.analysis.jpeg_grid import (
-    ANALYSIS,
     ZERO_BELOW,
     examine,
     local_grids,
@@ -29,7 +23,6 @@ from forensics.analysis.jpeg_grid import (
     votes_per_cell,
     zero_counts,
 )
-from forensics.analysis.protocol import Picture
 
 
 def test_zeros_are_counted_as_a_plain_transform_counts_them():
@@ -90,26 +83,3 @@ def test_the_part_is_found_where_it_is():
         inside, outside = inside_and_outside(examine(picture).maps[0].values, box, picture.pixels.shape)
         assert inside > 0.6
         assert outside < 0.1
-
-
-def test_positives_are_called_inconsistent():
-    assert states(ANALYSIS, 20).count("inconsistent") >= 16
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ordinary_handling_is_not_called_inconsistent(seed):
-    found = {name: ANALYSIS.examine(picture) for name, picture in untouched(seed)}
-    assert [name for name, finding in found.items() if finding.state == "inconsistent"] == []
-    assert [flaw for finding in found.values() for flaw in flaws(finding)] == []
-
-
-@pytest.mark.parametrize(("name", "picture"), odd_pictures())
-def test_odd_pictures_are_answered(name, picture):
-    finding = ANALYSIS.examine(picture)
-    assert flaws(finding) == []
-    assert finding.state != "inconsistent"
-
-
-def test_it_repeats():
-    picture, _ = shifted_grid(0)
-    assert same(ANALYSIS.examine(picture), ANALYSIS.examine(Picture(picture.pixels.copy(), picture.jpeg)))

@@ -3,12 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from forgeries import as_png, flaws, odd_pictures, resampled_part, same, scene, states, untouched
+from forgeries import as_png, resampled_part, scene
 
 from forensics.analysis.blocks import luma
 from forensics.analysis.periodicity import frequencies, is_searched
-from forensics.analysis.protocol import Picture
-from forensics.analysis.resampling import ANALYSIS, WINDOW_PX, examine, global_peak, predictability, window_spectra
+from forensics.analysis.resampling import WINDOW_PX, examine, global_peak, predictability, window_spectra
 
 
 @pytest.mark.parametrize("factor", [1.2, 1.37, 1.45])
@@ -47,26 +46,3 @@ def test_the_window_lies_on_the_part():
         x, y = column * 32 + WINDOW_PX / 2, row * 32 + WINDOW_PX / 2
         hits += box[0] <= x <= box[2] and box[1] <= y <= box[3]
     assert hits >= 5
-
-
-def test_positives_are_called_inconsistent():
-    assert states(ANALYSIS, 20).count("inconsistent") >= 16
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ordinary_handling_is_not_called_inconsistent(seed):
-    found = {name: ANALYSIS.examine(picture) for name, picture in untouched(seed)}
-    assert [name for name, finding in found.items() if finding.state == "inconsistent"] == []
-    assert [flaw for finding in found.values() for flaw in flaws(finding)] == []
-
-
-@pytest.mark.parametrize(("name", "picture"), odd_pictures())
-def test_odd_pictures_are_answered(name, picture):
-    finding = ANALYSIS.examine(picture)
-    assert flaws(finding) == []
-    assert finding.state != "inconsistent"
-
-
-def test_it_repeats():
-    picture, _ = resampled_part(0)
-    assert same(ANALYSIS.examine(picture), ANALYSIS.examine(Picture(picture.pixels.copy(), picture.jpeg)))

@@ -3,10 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from forgeries import as_jpeg, as_png, flaws, odd_pictures, same, saved, scene, states, untouched, upsampled_by_layers
+from forgeries import as_jpeg, as_png, saved, scene
 
-from forensics.analysis.protocol import Picture
-from forensics.analysis.spectrum_peaks import ANALYSIS, TILE_PX, examine, tile_corners, was_jpeg
+from forensics.analysis.spectrum_peaks import TILE_PX, examine, tile_corners, was_jpeg
 
 
 def with_wave(period: float, amplitude: float) -> np.ndarray:
@@ -69,26 +68,3 @@ def test_tiles_lie_inside_and_are_few(shape):
     assert corners.min() == 0
     assert (corners.max(0) + TILE_PX <= shape).all()
     assert len(np.unique(corners, axis=0)) == len(corners)
-
-
-def test_positives_are_called_inconsistent():
-    assert states(ANALYSIS, 20).count("inconsistent") >= 16
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ordinary_handling_is_not_called_inconsistent(seed):
-    found = {name: ANALYSIS.examine(picture) for name, picture in untouched(seed)}
-    assert [name for name, finding in found.items() if finding.state == "inconsistent"] == []
-    assert [flaw for finding in found.values() for flaw in flaws(finding)] == []
-
-
-@pytest.mark.parametrize(("name", "picture"), odd_pictures())
-def test_odd_pictures_are_answered(name, picture):
-    finding = ANALYSIS.examine(picture)
-    assert flaws(finding) == []
-    assert finding.state != "inconsistent"
-
-
-def test_it_repeats():
-    picture, _ = upsampled_by_layers(0)
-    assert same(ANALYSIS.examine(picture), ANALYSIS.examine(Picture(picture.pixels.copy(), picture.jpeg)))
