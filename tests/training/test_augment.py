@@ -118,7 +118,7 @@ def test_the_halves_of_a_pair_are_framed_flipped_and_coloured_alike(steps):
 
 @pytest.mark.parametrize("side", [24, 64, 100, 400])
 def test_a_tile_is_of_native_resolution(portrait, side, monkeypatch):
-    for name in ("P_COLOUR", "P_TILE_RESIZE", "P_TILE_BLUR", "P_TILE_H264", "P_TILE_JPEG"):
+    for name in ("P_COLOUR", "P_TILE_SCALE", "P_TILE_RESIZE", "P_TILE_BLUR", "P_TILE_H264", "P_TILE_JPEG"):
         monkeypatch.setattr(room, name, 0.0)
     source = portrait[:side, :side]
     shrunk = source if side <= 256 else cv2.resize(source, (256, 256), interpolation=cv2.INTER_AREA)
@@ -134,3 +134,15 @@ def test_a_tile_is_of_native_resolution(portrait, side, monkeypatch):
         assert len(hits) == 1
         places.add(hits[0])
     assert len(places) == 1 if side <= 64 else len(places) > 6
+
+
+def test_a_reduced_tile_shows_more_of_the_picture(portrait, monkeypatch):
+    for name in ("P_COLOUR", "P_TILE_RESIZE", "P_TILE_BLUR", "P_TILE_H264", "P_TILE_JPEG"):
+        monkeypatch.setattr(room, name, 0.0)
+    monkeypatch.setattr(room, "P_TILE_SCALE", 1.0)
+    monkeypatch.setattr(room, "TILE_SCALES", (0.5, 0.5))
+    halved = cv2.resize(portrait[:200, :200], (100, 100), interpolation=cv2.INTER_AREA)
+    found = augment_tile(portrait[:200, :200], 100, rng_for(0))
+    assert np.array_equal(found, halved) or np.array_equal(found[:, ::-1], halved)
+    small = portrait[:40, :40]
+    assert augment_tile(small, 64, rng_for(0)).shape == small.shape
