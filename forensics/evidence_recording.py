@@ -31,7 +31,6 @@ from forensics.report.evidence import (
     MarkPart,
     NotRunPart,
     PlotPart,
-    ReliabilityPart,
     Strength,
     outcome_name,
 )
@@ -64,7 +63,6 @@ def finding_part(
     maps = (
         [] if shown is None else [_write_map(one, shown, f"{stem}-{analysis.name}", pictures) for one in finding.maps]
     )
-    reliability = reliability_of(analysis.name)
     return FindingPart(
         analysis=analysis.name,
         title=analysis.title,
@@ -80,7 +78,7 @@ def finding_part(
         method=analysis.method,
         citation=analysis.citation,
         parameters=_measures(analysis.parameters),
-        reliability=None if reliability is None else ReliabilityPart.model_validate(reliability),
+        reliability=reliability_of(analysis.name),
         maps=maps,
         plots=[_plot_part(plot) for plot in finding.plots],
     )

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.resources import files
 from typing import Any, cast
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from forensics.analysis.protocol import Analysis, Needs
 from forensics.common.errors import UsageError
@@ -53,22 +53,33 @@ def needed(found: Sequence[Analysis[Any]]) -> set[Needs]:
     return {analysis.needs for analysis in found}
 
 
+class Reliability(BaseModel):
+    """How well an analysis told altered from authentic files where that was measured. AUC 0.5 is chance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    auc: Interval
+    false_alarms: Interval = Field(description="share of authentic files called suspicious or inconsistent")
+
+
+class Reliabilities(BaseModel):
+    """reliability.json: an entry by the name of each analysis that was measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    analyses: dict[str, Reliability]
+
+
 @cache
-def _reliabilities() -> dict[str, dict[str, Any]]:
+def _reliabilities() -> Reliabilities:
     text = (files("forensics.analysis") / RELIABILITY_FILE).read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, dict[str, Any]]).validate_json(text)
+    return Reliabilities.model_validate_json(text)
 
 
-def reliability_of(name: str) -> dict[str, Any] | None:
-    """`data`, `auc` and `false_alarms` (Intervals) of an analysis; None where nothing was measured."""
-    found = _reliabilities().get("analyses", {}).get(name)
-    if found is None:
-        return None
-    return {
-        "data": str(found["data"]),
-        "auc": Interval.model_validate(found["auc"]),
-        "false_alarms": Interval.model_validate(found["false_alarms"]),
-    }
+def reliability_of(name: str) -> Reliability | None:
+    """What was measured of an analysis; None where nothing was."""
+    return _reliabilities().analyses.get(name)
 
 
 def strength_of(name: str) -> str:
@@ -76,7 +87,7 @@ def strength_of(name: str) -> str:
     found = reliability_of(name)
     if found is None:
         return "not measured"
-    return next((word for least, word in STRENGTH_STEPS if found["auc"].low >= least), "near chance")
+    return next((word for least, word in STRENGTH_STEPS if found.auc.low >= least), "near chance")
 
 
 def false_alarm_rate(name: str) -> float:
@@ -86,7 +97,7 @@ def false_alarm_rate(name: str) -> float:
     found = reliability_of(name)
     if found is None:
         return DESIGNED_FALSE_ALARMS
-    alarms: Interval = found["false_alarms"]
+    alarms = found.false_alarms
     return (alarms.value * alarms.n + 0.5) / (alarms.n + 1)
 
 

@@ -9,9 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from forensics.analysis.catalogue import Reliability
 from forensics.analysis.protocol import Family, Measure, State
 from forensics.common.outcomes import Outcome
-from forensics.report.record import ClockPart, Document, EnvironmentPart, Interval, MediaPart, Part, schema_text_of
+from forensics.report.record import ClockPart, Document, EnvironmentPart, MediaPart, Part, schema_text_of
 
 EVIDENCE_VERSION: Literal["1.0"] = "1.0"
 Strength = Literal["not measured", "near chance", "weak", "moderate", "strong"]
@@ -63,14 +64,6 @@ class PlotPart(Part):
     marks: list[MarkPart]
 
 
-class ReliabilityPart(Part):
-    """How well the analysis told altered from authentic files where that was measured. AUC 0.5 is chance."""
-
-    data: str
-    auc: Interval
-    false_alarms: Interval = Field(description="share of authentic files called suspicious or inconsistent")
-
-
 class FindingPart(Part):
     """What one analysis says."""
 
@@ -90,7 +83,7 @@ class FindingPart(Part):
     method: str
     citation: str
     parameters: dict[str, Measure]
-    reliability: ReliabilityPart | None
+    reliability: Reliability | None
     maps: list[MapPart]
     plots: list[PlotPart]
 

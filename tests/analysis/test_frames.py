@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from clips import clip_of, copied, degenerate_clips, film, ordinary_clips, saved_again, scenery
+from clips import clip_of, copied, degenerate_clips, film, saved_again, scenery
 
 from forensics.analysis.frames import ANALYSIS, FREEZE_FRAMES, MAX_IRREGULAR, find_jumps
 from forensics.analysis.repetition import MIN_RETURN_FRAMES, find_repeats, find_return, find_rhythm, frame_steps
@@ -63,13 +63,6 @@ def test_the_observation_names_both_places():
 
 
 # --- ordinary handling --------------------------------------------------------------------------------------------
-
-
-def test_ordinary_clips_are_consistent_saved_again_or_not():
-    clips = ordinary_clips(20)
-    for handled in (clips, [saved_again(clip, seed) for seed, clip in enumerate(clips)]):
-        states = [ANALYSIS.examine(clip).state for clip in handled]
-        assert states.count("inconsistent") + states.count("suspicious") <= 1
 
 
 @pytest.mark.parametrize(("source", "target"), [(24, 30), (25, 30), (24, 25), (24, 60), (15, 30), (15, 60), (20, 30)])

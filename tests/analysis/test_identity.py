@@ -12,8 +12,6 @@ from clips import (
     face_clip,
     film,
     make_track,
-    ordinary_clips,
-    saved_again,
     times_of,
 )
 
@@ -25,13 +23,6 @@ N = 100
 def test_most_faces_that_become_another_are_inconsistent():
     states = [ANALYSIS.examine(changing(seed)).state for seed in range(20)]
     assert states.count("inconsistent") >= 16
-
-
-def test_ordinary_clips_are_consistent_saved_again_or_not():
-    clips = ordinary_clips(20)
-    for handled in (clips, [saved_again(clip, seed) for seed, clip in enumerate(clips)]):
-        states = [ANALYSIS.examine(clip).state for clip in handled]
-        assert states.count("inconsistent") + states.count("suspicious") <= 1
 
 
 @pytest.mark.parametrize("frame", [30, 50, 71])

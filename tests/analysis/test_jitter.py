@@ -12,8 +12,6 @@ from clips import (
     face_clip,
     film,
     make_track,
-    ordinary_clips,
-    saved_again,
     times_of,
     track_clip,
     trembling,
@@ -35,13 +33,6 @@ def moved(picture: np.ndarray, x: float, y: float) -> np.ndarray:
 def test_most_trembling_faces_are_inconsistent():
     states = [ANALYSIS.examine(trembling(seed)).state for seed in range(20)]
     assert states.count("inconsistent") >= 16
-
-
-def test_ordinary_clips_are_consistent_saved_again_or_not():
-    clips = ordinary_clips(20)
-    for handled in (clips, [saved_again(clip, seed) for seed, clip in enumerate(clips)]):
-        states = [ANALYSIS.examine(clip).state for clip in handled]
-        assert states.count("inconsistent") + states.count("suspicious") <= 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
