@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +31,6 @@ from forensics.report.evidence import (
     MarkPart,
     NotRunPart,
     PlotPart,
-    Strength,
     outcome_name,
 )
 from forensics.report.pictures import overlay_heatmap, reduce_picture
@@ -68,7 +67,7 @@ def finding_part(
         title=analysis.title,
         family=analysis.family,
         state=finding.state,
-        strength=cast(Strength, strength_of(analysis.name)),
+        strength=strength_of(analysis.name),
         question=analysis.question,
         observation=printable(finding.observation),
         statistic=_rounded(finding.statistic),

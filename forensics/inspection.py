@@ -17,10 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import cv2
-import numpy as np
 import torch
 
-from forensics.analysis.catalogue import chosen, needed
+from forensics.analysis.catalogue import analyses, chosen, needed
 from forensics.analysis.observation import observe
 from forensics.analysis.protocol import Analysis, Clip, File, Finding, Needs, Picture, Rgb
 from forensics.common.errors import MediaError
@@ -36,6 +35,7 @@ from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sampling
 from forensics.recording import hash_or_none, media_part
 from forensics.report.evidence import EvidenceRecord, NotRunPart
+from forensics.report.pictures import reduce_picture
 from forensics.report.record import ClockPart, MediaPart
 
 # A preview is compared with its picture at about the size of previews.
@@ -209,7 +209,7 @@ class Inspector:
         names = {analysis.name for analysis in self.analyses}
         return [
             NotRunPart(analysis=analysis.name, title=analysis.title, why=WHY_NOT_ASKED)
-            for analysis in chosen((), ())
+            for analysis in analyses()
             if analysis.name not in names
         ]
 
@@ -233,16 +233,8 @@ def _subject(needs: Needs, looked: Looked) -> Picture | Clip | File | None:
         return looked.clip
     if looked.facts is None:
         return None
-    shown = None if looked.picture is None else _small(looked.picture.pixels)
+    shown = None if looked.picture is None else reduce_picture(looked.picture.pixels, SHOWN_PX)
     return File(looked.facts, printable(looked.path.name), looked.thumbnail, shown)
-
-
-def _small(pixels: Rgb) -> Rgb:
-    factor = SHOWN_PX / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from forensics import __version__
 from forensics.analysis.catalogue import analyses
 from forensics.common.errors import MediaError
-from forensics.common.files import sha256_of_text
+from forensics.common.files import sha256_of_file, sha256_of_text
 from forensics.common.progress import Progress
 from forensics.config import InspectConfig
 from forensics.evidence_recording import make_evidence_record
@@ -104,11 +104,13 @@ def _store(result: InspectionResult, stem: str, folder: OutputFolder, config: In
     for name, data in result.pictures.items():
         write(name, data)
     write(f"{stem}.json", record.to_json() + "\n")
-    if ".html" in _pages(config):
-        write(f"{stem}.html", render_evidence(record, result.pictures))
-    if "pdf" in config.format:
-        write(f"{stem}.pdf", print_to_pdf(render_evidence(record, result.pictures)))
-    files = {name: hash_or_none(folder.folder / name) or "" for name in sorted(written)}
+    if pages := _pages(config):
+        page = render_evidence(record, result.pictures)
+        if ".html" in pages:
+            write(f"{stem}.html", page)
+        if ".pdf" in pages:
+            write(f"{stem}.pdf", print_to_pdf(page))
+    files = {name: sha256_of_file(folder.folder / name) for name in sorted(written)}
     manifest = (
         ManifestOfFiles(input_path=record.input.path, input_sha256=record.input.sha256, files=files).to_json() + "\n"
     )

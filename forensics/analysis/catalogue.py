@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,7 @@ MODULES = (
 )  # fmt: skip
 RELIABILITY_FILE = "reliability.json"
 # A detector of this AUC (lower end of its interval) is called so; below the first it is near chance.
-STRENGTH_STEPS = ((0.85, "strong"), (0.70, "moderate"), (0.55, "weak"))
+STRENGTH_STEPS: tuple[tuple[float, "Strength"], ...] = ((0.85, "strong"), (0.70, "moderate"), (0.55, "weak"))
 # False alarms that an analysis without a measurement is designed for.
 DESIGNED_FALSE_ALARMS = 0.05
 
@@ -51,6 +51,9 @@ def chosen(only: Sequence[str], skip: Sequence[str]) -> tuple[Analysis[Any], ...
 def needed(found: Sequence[Analysis[Any]]) -> set[Needs]:
     """What these look at."""
     return {analysis.needs for analysis in found}
+
+
+Strength = Literal["not measured", "near chance", "weak", "moderate", "strong"]
 
 
 class Reliability(BaseModel):
@@ -82,7 +85,7 @@ def reliability_of(name: str) -> Reliability | None:
     return _reliabilities().analyses.get(name)
 
 
-def strength_of(name: str) -> str:
+def strength_of(name: str) -> Strength:
     """How far a finding of the analysis can be relied on, by the lower end of its AUC's interval."""
     found = reliability_of(name)
     if found is None:

@@ -9,13 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from forensics.analysis.catalogue import Reliability
+from forensics.analysis.catalogue import Reliability, Strength
 from forensics.analysis.protocol import Family, Measure, State
 from forensics.common.outcomes import Outcome
 from forensics.report.record import ClockPart, Document, EnvironmentPart, MediaPart, Part, schema_text_of
 
 EVIDENCE_VERSION: Literal["1.0"] = "1.0"
-Strength = Literal["not measured", "near chance", "weak", "moderate", "strong"]
 
 
 class CasePart(Part):

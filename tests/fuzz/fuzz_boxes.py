@@ -6,7 +6,8 @@
 import io
 import json
 import struct
-import sys
+
+from fuzzer import run_fuzzer
 
 from forensics.media.boxes import read_boxes
 from forensics.media.facts_types import MAX_BOXES
@@ -45,16 +46,5 @@ def target(data: bytes) -> None:
     json.dumps([found.fields for found in reading.boxes]).encode("utf-8")
 
 
-def main() -> None:
-    """Run the fuzzer on the seeds and the corpus folders of the command line."""
-    import atheris
-
-    atheris.instrument_all()
-    for seed in seeds():
-        target(seed)
-    atheris.Setup(sys.argv, target)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run_fuzzer(target, seeds())

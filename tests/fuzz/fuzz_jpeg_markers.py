@@ -5,8 +5,8 @@
 
 import io
 import math
-import sys
 
+from fuzzer import run_fuzzer
 from PIL import Image
 
 from forensics.media.facts_types import MAX_MARKERS
@@ -41,16 +41,5 @@ def target(data: bytes) -> None:
         assert math.isfinite(facts.misfit or 0.0)
 
 
-def main() -> None:
-    """Run the fuzzer on the seeds and the corpus folders of the command line."""
-    import atheris
-
-    atheris.instrument_all()
-    for seed in seeds():
-        target(seed)
-    atheris.Setup(sys.argv, target)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run_fuzzer(target, seeds())
