@@ -100,7 +100,7 @@ def experts(n: int, seed: int) -> tuple[list[Item], dict[str, np.ndarray]]:
     names = np.array([item.dataset for item in items])
     labels = np.array([item.label for item in items])
     return items, {
-        name: np.where((names == name) & (labels == 1), 3.0, -1.0) + rng.normal(0, 1, len(items)) for name in "ab"
+        name: np.where((names == name) & (labels == 1), 18.0, -6.0) + rng.normal(0, 6, len(items)) for name in "ab"
     }
 
 
@@ -117,7 +117,7 @@ def test_detectors_with_different_blind_spots_are_joined_by_or():
     labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
     assert loss_of(found, theirs, unseen) < 0.9 * loss_of(fit_sum(logits, labels, weights), theirs, unseen)
     # One that finds nothing is no witness against one that does.
-    alone = found.fuse({"a": np.array([4.0, 4.0]), "b": np.array([-1.0, -20.0])})
+    alone = found.fuse({"a": np.array([24.0, 24.0]), "b": np.array([-6.0, -120.0])})
     assert alone[1] == pytest.approx(alone[0], abs=0.3)
     assert (alone > 2).all()
 
@@ -130,6 +130,14 @@ def test_an_or_leaves_out_a_detector_that_sees_nothing():
     assert found.coefficients["wrong"] == 0.0
     alone = fit_any(logits, labels, weights)
     np.testing.assert_allclose(found.fuse({**logits, "wrong": wrong}), alone.fuse(logits), atol=1e-6)
+
+
+def test_an_or_claims_no_more_than_its_members():
+    items, logits = experts(500, 5)
+    timid = {name: values / 30 for name, values in logits.items()}
+    labels, weights = np.array([item.label for item in items]), balanced_weights(items) * len(items)
+    assert all(fit_sum({name: values}, labels, weights).coefficients[name] > 2 for name, values in timid.items())
+    assert fit_any(timid, labels, weights).coefficients == {"a": 1.0, "b": 1.0}
 
 
 def test_the_or_is_at_a_minimum_of_its_loss():
