@@ -1,7 +1,8 @@
 """Many inputs, one after the other: reuse what is known, scan the rest, write each result as soon as it is there."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from forensics import __version__
@@ -9,9 +10,13 @@ from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
 from forensics.environment import describe_environment
+from forensics.evidence_recording import with_evidence
 from forensics.inputs import Input, Unusable
+from forensics.inspection import Inspector
 from forensics.recording import hash_or_none
+from forensics.report.findings import map_files
 from forensics.report.html import IndexEntry, render_index, render_page
+from forensics.report.manifest import SUFFIX, write_with_manifest
 from forensics.report.record import ClockPart, InputPart, Record
 from forensics.report.store import OutputFolder, record_key
 from forensics.report.summary import csv_text
@@ -23,11 +28,23 @@ INDEX_FILE = "index.html"
 
 @dataclass(frozen=True)
 class Finished:
-    """An input's record, the stem of its files in the output folder, and whether it was analysed in an earlier run."""
+    """An input's record, the stem of its files in the output folder, the SHA-256 of their manifest where there is one
+    (--evidence), and whether it was analysed in an earlier run.
+    """
 
     record: Record
     stem: str | None = None
+    manifest_sha256: str | None = None
     is_reused: bool = False
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """What a scan found, with the record that is written; maps: those of its findings, PNG by file name."""
+
+    result: ScanResult
+    record: Record
+    maps: dict[str, bytes] = field(default_factory=dict)
 
 
 def run_batch(
@@ -45,8 +62,14 @@ def run_batch(
     if folder is not None:
         folder.check([name for name, part in ((CSV_FILE, "csv"), (INDEX_FILE, "html")) if _wants(config, part)])
     done: list[Finished] = []
-    with Scanner(config) as scanner, progress.task("scanning", len(inputs)) as bar:
-        for finished in _finish_each(config, inputs, scanner, folder, progress, bar.describe):
+    with (
+        Scanner(config) as scanner,
+        _inspector(config) as inspector,
+        progress.task("scanning", len(inputs)) as bar,
+    ):
+        run = _Run(config, scanner, inspector, folder, progress, bar.describe)
+        for entry in inputs:
+            finished = run.finish(entry)
             bar(1)
             done.append(finished)
             on_record(finished.record)
@@ -57,56 +80,91 @@ def run_batch(
     return done
 
 
-def _finish_each(
-    config: ScanConfig,
-    inputs: Sequence[Input | Unusable],
-    scanner: Scanner,
-    folder: OutputFolder | None,
-    progress: Progress,
-    describe: Callable[[str], None],
-) -> Iterator[Finished]:
-    for entry in inputs:
-        describe(entry.shown)
+def _inspector(config: ScanConfig) -> AbstractContextManager[Inspector | None]:
+    return Inspector(config.inspection()) if config.evidence else nullcontext(None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all inputs of one call share."""
+
+    config: ScanConfig
+    scanner: Scanner
+    inspector: Inspector | None
+    folder: OutputFolder | None
+    progress: Progress
+    describe: Callable[[str], None]
+
+    def finish(self, entry: Input | Unusable) -> Finished:
+        """One input: its stored record, or a new one, written."""
+        self.describe(entry.shown)
         digest = hash_or_none(entry.path) if isinstance(entry, Input) else None
-        key = _key(entry, digest, scanner) if folder and digest else None
-        companions = (".html",) if _wants(config, "html") else ()
-        if folder and key and config.resume and not config.force:
-            stored = folder.stored(key, companions)
-            if stored is not None:
-                progress.say(f"{entry.shown}: unchanged, its record is reused (--force analyses again)")
-                yield Finished(stored, folder.stem_of(key), is_reused=True)
-                continue
-        result = _scan(entry, digest, scanner, config, describe)
-        if config.verbose:
-            for line in _details(result.record):
-                progress.say(line)
-        yield Finished(result.record, _store(result, key, folder, config) if folder else None)
+        key = _key(entry, digest, self.scanner) if self.folder and digest else None
+        if key and (reused := self._reused(key, entry.shown)) is not None:
+            return reused
+        result = self._scan(entry, digest)
+        stem = self.folder.new_stem(result.record.input) if self.folder else None
+        scanned = self._inspected(entry, digest, result, stem or "input")
+        if self.config.verbose:
+            for line in _details(scanned.record):
+                self.progress.say(line)
+        if stem is None or self.folder is None:
+            return Finished(scanned.record)
+        return Finished(scanned.record, stem, self._store(scanned, key, stem, self.folder))
+
+    def _reused(self, key: str, shown: str) -> Finished | None:
+        folder, config = self.folder, self.config
+        if folder is None or not config.resume or config.force:
+            return None
+        companions = (*((".html",) if _wants(config, "html") else ()), *((SUFFIX,) if config.evidence else ()))
+        stored = folder.stored(Record, key, companions, _maps_of)
+        if stored is None:
+            return None
+        stem = folder.stem_of(key)
+        self.progress.say(f"{shown}: unchanged, its record is reused (--force analyses again)")
+        manifest = hash_or_none(folder.folder / f"{stem}{SUFFIX}") if config.evidence else None
+        return Finished(stored, stem, manifest, is_reused=True)
+
+    def _scan(self, entry: Input | Unusable, digest: str | None) -> ScanResult:
+        if isinstance(entry, Unusable):
+            return ScanResult(_unusable_record(entry, self.scanner), [], {})
+        frames = 0
+
+        def on_sample(count: int) -> None:
+            nonlocal frames
+            frames += count
+            self.describe(f"{entry.path.name[:20]} · {frames} frames")
+
+        explain = _wants(self.config, "html")
+        return self.scanner.scan(entry.path, entry.shown, on_sample, explain=explain, sha256=digest)
+
+    def _inspected(self, entry: Input | Unusable, digest: str | None, result: ScanResult, stem: str) -> _Scanned:
+        """With what the classical analyses find, where they are asked for."""
+        if self.inspector is None or isinstance(entry, Unusable):
+            return _Scanned(result, result.record)
+        found = self.inspector.inspect(entry.path, entry.shown, stem, self.describe, digest)
+        return _Scanned(result, with_evidence(result.record, found.record), found.pictures)
+
+    def _store(self, scanned: _Scanned, key: str | None, stem: str, folder: OutputFolder) -> str | None:
+        """Write all files of an input; returns the SHA-256 of their manifest, where there is one."""
+        record = scanned.record
+        contents: dict[str, str | bytes] = {**scanned.maps, f"{stem}.json": record.to_json() + "\n"}
+        if _wants(self.config, "html"):
+            contents[f"{stem}.html"] = render_page(record, scanned.result.pictures, scanned.maps)
+        manifest = None
+        if self.config.evidence:
+            manifest = write_with_manifest(folder, stem, record.input, contents)
+        else:
+            for name, content in contents.items():
+                folder.write(name, content)
+        # What could not be analysed is tried again next time: the cause may lie outside the file.
+        if key and record.outcome.analysed:
+            folder.remember(key, stem)
+        return manifest
 
 
-def _scan(
-    entry: Input | Unusable, digest: str | None, scanner: Scanner, config: ScanConfig, describe: Callable[[str], None]
-) -> ScanResult:
-    if isinstance(entry, Unusable):
-        return ScanResult(_unusable_record(entry, scanner), [], {})
-    frames = 0
-
-    def on_sample(count: int) -> None:
-        nonlocal frames
-        frames += count
-        describe(f"{entry.path.name[:20]} · {frames} frames")
-
-    return scanner.scan(entry.path, entry.shown, on_sample, explain=_wants(config, "html"), sha256=digest)
-
-
-def _store(result: ScanResult, key: str | None, folder: OutputFolder, config: ScanConfig) -> str:
-    stem = folder.new_stem(result.record.input)
-    folder.write(f"{stem}.json", result.record.to_json() + "\n")
-    if _wants(config, "html"):
-        folder.write(f"{stem}.html", render_page(result.record, result.pictures))
-    # What could not be analysed is tried again next time: the cause may lie outside the file.
-    if key and result.record.outcome.analysed:
-        folder.remember(key, stem)
-    return stem
+def _maps_of(record: Record) -> list[str]:
+    return map_files(record.evidence.findings) if record.evidence else []
 
 
 def _key(entry: Input | Unusable, digest: str, scanner: Scanner) -> str:

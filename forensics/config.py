@@ -56,6 +56,11 @@ class ScanConfig(BaseModel):
         ge=0,
         le=64,
     )
+    evidence: bool = _analysis(
+        False,
+        "also run the classical analyses of `forensics inspect` (metadata, compression, noise, cloned regions, motion); "
+        "their findings go into record and page, the verdict stays as it is",
+    )
     face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces")
     face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")
     device: Literal["auto", "cpu", "cuda", "mps"] = _analysis(
@@ -112,6 +117,18 @@ class ScanConfig(BaseModel):
         if self.weights is None or not (self.weights.is_file() or self.weights.suffix == ".h5"):
             return self
         return self.model_copy(update={"detector": with_weights(self.detector, [self.weights]), "weights": None})
+
+    def inspection(self) -> "InspectConfig":
+        """What --evidence runs: all analyses, under the same limits."""
+        return InspectConfig(
+            face_detector=self.face_detector,
+            face_model=self.face_model,
+            device=self.device,
+            threads=self.threads,
+            timeout=self.timeout,
+            max_pixels=self.max_pixels,
+            max_memory_gb=self.max_memory_gb,
+        )
 
     def to_toml(self) -> str:
         """The configuration as a file that `--config` reads; options without a value are comments."""

@@ -21,20 +21,10 @@ from forensics.common.text import printable
 from forensics.config import InspectConfig, Options, options_hash
 from forensics.environment import describe_environment
 from forensics.recording import hash_or_none
-from forensics.report.evidence import (
-    CasePart,
-    CorroborationPart,
-    EvidenceRecord,
-    FindingPart,
-    InspectedPart,
-    MapPart,
-    MarkPart,
-    NotRunPart,
-    PlotPart,
-    outcome_name,
-)
+from forensics.report.evidence import CasePart, EvidenceRecord, InspectedPart, evidence_part, outcome_name
+from forensics.report.findings import CorroborationPart, FindingPart, MapPart, MarkPart, NotRunPart, PlotPart
 from forensics.report.pictures import overlay_heatmap, reduce_picture
-from forensics.report.record import ClockPart, MediaPart
+from forensics.report.record import ClockPart, MediaPart, Record
 
 # A map is for looking at: larger, it shows no more and fills the disk.
 MAP_PX = 1600
@@ -129,6 +119,24 @@ def make_evidence_record(
         configuration=options,
         configuration_sha256=options_hash(options),
         clock=clock,
+    )
+
+
+def with_evidence(record: Record, inspected: EvidenceRecord) -> Record:
+    """The record of a scan with what an inspection of the same file found; the time of both."""
+    clock, further = record.clock, inspected.clock
+    return record.model_copy(
+        update={
+            "evidence": evidence_part(inspected),
+            "input": record.input.model_copy(update={"sha256_after": inspected.input.sha256_after}),
+            "clock": clock.model_copy(
+                update={
+                    "finished_utc": further.finished_utc,
+                    "wall_s": round(clock.wall_s + further.wall_s, 3),
+                    "stages_s": {**clock.stages_s, "evidence": further.wall_s},
+                }
+            ),
+        }
     )
 
 

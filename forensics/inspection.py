@@ -30,16 +30,20 @@ from forensics.evidence_recording import Shown, as_stored, finding_part, make_ev
 from forensics.faces.choice import load_face_detector
 from forensics.faces.types import FaceDetector
 from forensics.media.facts import read_facts
-from forensics.media.facts_types import FileFacts
+from forensics.media.facts_types import FileFacts, Provenance
+from forensics.media.provenance import can_validate, read_provenance
 from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sampling
 from forensics.recording import hash_or_none, media_part
-from forensics.report.evidence import EvidenceRecord, NotRunPart
+from forensics.report.evidence import EvidenceRecord
+from forensics.report.findings import NotRunPart
 from forensics.report.pictures import reduce_picture
 from forensics.report.record import ClockPart, MediaPart
 
 # A preview is compared with its picture at about the size of previews.
 SHOWN_PX = 256
+# Its manifests are read for this analysis alone.
+C2PA = "c2pa"
 # Faces in web video are rarely larger than 200 pixels at this size, and 300 full frames of 1080p would cost minutes.
 CLIP_SIDE_PX = 640
 WHY_NOT_ASKED = "not asked for (--only, --skip)"
@@ -67,6 +71,8 @@ class Looked:
     sha256: str | None
     facts: FileFacts | None = None
     thumbnail: Rgb | None = None
+    provenance: Provenance | None = None
+    no_provenance: str = ""
     media: MediaPart | None = None
     picture: Picture | None = None
     clip: Clip | None = None
@@ -125,6 +131,7 @@ class Inspector:
             with _timed(stages, "reading"):
                 on_step("reading the file")
                 looked.facts, looked.thumbnail = read_facts(self._reader, path)
+                self._read_provenance(looked)
             with _timed(stages, "decoding"):
                 on_step("decoding")
                 self._decode(looked, on_step)
@@ -159,6 +166,19 @@ class Inspector:
             clock=clock,
         )
         return InspectionResult(record, pictures)
+
+    def _read_provenance(self, looked: Looked) -> None:
+        """Fill `provenance` where the file holds a manifest, or say why not."""
+        is_asked_for = any(analysis.name == C2PA for analysis in self.analyses)
+        if not is_asked_for or looked.facts is None or not looked.facts.c2pa_bytes:
+            return
+        if not can_validate():
+            looked.no_provenance = "the extra `c2pa` is not installed (pip install 'deepfake-forensics[c2pa]')"
+            return
+        try:
+            looked.provenance = read_provenance(self._reader, looked.path)
+        except MediaError as error:
+            looked.no_provenance = printable(error.message)
 
     def _decode(self, looked: Looked, on_step: Callable[[str], None]) -> None:
         """Fill `media`, and the picture or the clip. Raises MediaError where nothing can be decoded."""
@@ -234,7 +254,8 @@ def _subject(needs: Needs, looked: Looked) -> Picture | Clip | File | None:
     if looked.facts is None:
         return None
     shown = None if looked.picture is None else reduce_picture(looked.picture.pixels, SHOWN_PX)
-    return File(looked.facts, printable(looked.path.name), looked.thumbnail, shown)
+    name = printable(looked.path.name)
+    return File(looked.facts, name, looked.thumbnail, shown, looked.provenance, looked.no_provenance)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from forensics import __version__
 from forensics.analysis.catalogue import analyses
 from forensics.common.errors import MediaError
-from forensics.common.files import sha256_of_file, sha256_of_text
+from forensics.common.files import sha256_of_text
 from forensics.common.progress import Progress
 from forensics.config import InspectConfig
 from forensics.evidence_recording import make_evidence_record
@@ -19,7 +19,8 @@ from forensics.inspection import InspectionResult, Inspector
 from forensics.recording import hash_or_none
 from forensics.report.evidence import EvidenceRecord
 from forensics.report.evidence_page import render_evidence
-from forensics.report.manifest import SUFFIX, ManifestOfFiles
+from forensics.report.findings import map_files
+from forensics.report.manifest import SUFFIX, write_with_manifest
 from forensics.report.printing import print_to_pdf
 from forensics.report.record import ClockPart
 from forensics.report.store import OutputFolder, record_key
@@ -72,9 +73,10 @@ def _finish(
     digest = hash_or_none(entry.path) if isinstance(entry, Input) else None
     key = _key(entry, digest, inspector) if folder and digest else None
     if folder and key and config.resume and not config.force:
-        stored = folder.stored_as(EvidenceRecord, key, (SUFFIX, *_pages(config)))
+        companions = (SUFFIX, *_pages(config))
+        stored = folder.stored(EvidenceRecord, key, companions, lambda record: map_files(record.findings))
         stem = folder.stem_of(key)
-        if stored is not None and stem is not None and _maps_are_there(stored, folder.folder):
+        if stored is not None and stem is not None:
             progress.say(f"{entry.shown}: unchanged, its record is reused (--force inspects again)")
             return Inspected(stored, stem, hash_or_none(folder.folder / f"{stem}{SUFFIX}"), is_reused=True)
     named = _Named(entry.path.name if isinstance(entry, Input) else entry.shown, entry.shown, digest)
@@ -95,27 +97,14 @@ def _finish(
 def _store(result: InspectionResult, stem: str, folder: OutputFolder, config: InspectConfig) -> str:
     """Write all files of an input, its manifest last; returns the manifest's SHA-256."""
     record = result.record
-    written: list[str] = []
-
-    def write(name: str, content: str | bytes) -> None:
-        folder.write(name, content)
-        written.append(name)
-
-    for name, data in result.pictures.items():
-        write(name, data)
-    write(f"{stem}.json", record.to_json() + "\n")
+    contents: dict[str, str | bytes] = {**result.pictures, f"{stem}.json": record.to_json() + "\n"}
     if pages := _pages(config):
         page = render_evidence(record, result.pictures)
         if ".html" in pages:
-            write(f"{stem}.html", page)
+            contents[f"{stem}.html"] = page
         if ".pdf" in pages:
-            write(f"{stem}.pdf", print_to_pdf(page))
-    files = {name: sha256_of_file(folder.folder / name) for name in sorted(written)}
-    manifest = (
-        ManifestOfFiles(input_path=record.input.path, input_sha256=record.input.sha256, files=files).to_json() + "\n"
-    )
-    folder.write(f"{stem}{SUFFIX}", manifest)
-    return sha256_of_text(manifest)
+            contents[f"{stem}.pdf"] = print_to_pdf(page)
+    return write_with_manifest(folder, stem, record.input, contents)
 
 
 @dataclass(frozen=True)
@@ -135,10 +124,6 @@ def _pages(config: InspectConfig) -> tuple[str, ...]:
     """With --output, the page is written unless other formats are named (record and manifest always are)."""
     chosen = [part for part in config.format if part != "table"]
     return tuple(f".{kind}" for kind in ("html", "pdf") if (kind == "html" and not chosen) or kind in chosen)
-
-
-def _maps_are_there(record: EvidenceRecord, folder: Path) -> bool:
-    return all((folder / one.file).is_file() for finding in record.findings for one in finding.maps)
 
 
 def _unusable(entry: Unusable, inspector: Inspector) -> EvidenceRecord:

@@ -1,4 +1,4 @@
-"""Is what an inspection wrote still what it wrote, and do two inspections say the same?
+"""Is what an inspection, or a scan with --evidence, wrote still what it wrote, and do two inspections say the same?
 
 Both read JSON files that anybody may have changed: they are checked against the schema before a word of them is used.
 """
@@ -8,16 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file
-from forensics.report.evidence import EvidenceRecord, FindingPart
+from forensics.report.evidence import EvidenceRecord
+from forensics.report.findings import FindingPart, map_files
 from forensics.report.manifest import SUFFIX, Checked, ManifestOfFiles, check_file, check_files
+from forensics.report.record import Record
 
 MAX_JSON_BYTES = 64 << 20
 Document = TypeVar("Document", bound=BaseModel)
-HINT = "name a record or manifest that `forensics inspect --output` wrote"
+HINT = "name a record or manifest that `forensics inspect --output`, or `scan --evidence --output`, wrote"
+
+
+class AnyRecord(RootModel[EvidenceRecord | Record]):
+    """The record of an inspection, or of a scan."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,21 @@ def _check_record(folder: Path, manifest: ManifestOfFiles) -> list[Checked]:
         if not name.endswith(".json") or not (folder / name).is_file():
             continue
         try:
-            record = _read(EvidenceRecord, folder / name)
+            record = _read(AnyRecord, folder / name).root
         except UsageError as error:
             found.append(Checked(name, False, error.message))
             continue
         if record.input.sha256 != manifest.input_sha256:
             found.append(Checked(name, False, "speaks of another input than the manifest"))
-        unlisted = [one.file for part in record.findings for one in part.maps if one.file not in manifest.files]
+        unlisted = [one for one in map_files(_findings_of(record)) if one not in manifest.files]
         found += [Checked(one, False, "is in the record and not in the manifest") for one in unlisted]
     return found
+
+
+def _findings_of(record: EvidenceRecord | Record) -> Sequence[FindingPart]:
+    if isinstance(record, EvidenceRecord):
+        return record.findings
+    return record.evidence.findings if record.evidence else ()
 
 
 @dataclass(frozen=True)
@@ -140,4 +152,4 @@ def _read(kind: type[Document], path: Path) -> Document:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", HINT) from error
     except (ValidationError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not an inspection's file of this version", HINT) from error
+        raise UsageError(f"{path} is not a file of a report of this version", HINT) from error

@@ -166,14 +166,14 @@ def test_what_was_given_empty_still_wins_over_the_file(tmp_path):
 
 OTHER = {
     "detector": ("cnn",), "view": "face", "sample_fps": 5.0, "max_frames": 7, "prior": 0.25, "stability": False,
-    "randomised": 4, "face_detector": "yunet",
+    "randomised": 4, "evidence": True, "face_detector": "yunet",
     "face_model": Path("m.onnx"), "device": "cpu", "weights": Path("w"), "threads": 3, "timeout": 9.0,
     "max_pixels": 1000, "max_memory_gb": 0.5, "output": Path("o"), "format": ("json",), "resume": False, "force": True,
     "overwrite": True, "fail_on": "fake", "verbose": True, "quiet": True, "engine": "onnx", "precision": "f32",
 }  # fmt: skip
 ANALYSIS = {
-    "detector", "view", "sample_fps", "max_frames", "prior", "stability", "randomised", "face_detector", "face_model",
-    "device", "engine", "precision",
+    "detector", "view", "sample_fps", "max_frames", "prior", "stability", "randomised", "evidence", "face_detector",
+    "face_model", "device", "engine", "precision",
 }  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def test_manifest_names_never_leave_the_folder(copied: Path, name: str) -> None:
 def test_what_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / f"x{SUFFIX}"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(UsageError, match="not an inspection's file"):
+    with pytest.raises(UsageError, match="not a file of a report"):
         verify(path, None, None)
     with pytest.raises(UsageError, match="is not there"):
         verify(tmp_path / "none.json", None, None)

@@ -19,7 +19,7 @@ from forensics.common.operating_point import Interval
 
 # Of the file, then of a still picture, then of a clip.
 MODULES = (
-    "container", "thumbnail", "jpeg_tables", "gop",
+    "container", "c2pa", "thumbnail", "jpeg_tables", "gop",
     "ela", "jpeg_ghosts", "double_quantisation", "jpeg_grid", "noise", "resampling", "copy_move", "spectrum_peaks",
     "frames", "flicker", "jitter", "identity", "pulse",
 )  # fmt: skip

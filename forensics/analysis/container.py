@@ -202,7 +202,7 @@ def examine(file: File) -> Finding:
             f"None of {len(facts.tags)} tags names an editor or a generator, and no two statements contradict each other."
         ]
     if facts.c2pa_bytes:
-        notes.append(f"A C2PA manifest store of {facts.c2pa_bytes} bytes is inside, which is not validated here.")
+        notes.append(f"A C2PA manifest store of {facts.c2pa_bytes} bytes is inside: see signed provenance.")
     elif facts.tags and not has_camera:
         notes.append(
             f"None of {len(facts.tags)} tags names a camera, from which nothing follows: absence is not evidence."

@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from forensics.media.facts_types import FileFacts, JpegFacts
+from forensics.media.facts_types import FileFacts, JpegFacts, Provenance
 
 Rgb = NDArray[np.uint8]  # (H, W, 3)
 Measure = float | int | str | bool | None
@@ -74,13 +74,16 @@ class Picture:
 @dataclass(frozen=True, eq=False)
 class File:
     """The file itself, without its pixels. thumbnail: (h, w, 3) uint8 RGB, the preview inside it; shown: (H, W, 3) uint8
-    RGB, its picture reduced to 256 pixels at most, both as stored; None where there is none.
+    RGB, its picture reduced to 256 pixels at most, both as stored; None where there is none. provenance: its C2PA
+    manifests; no_provenance: why they were not validated, where there are some.
     """
 
     facts: FileFacts
     name: str
     thumbnail: Rgb | None = None
     shown: Rgb | None = None
+    provenance: Provenance | None = None
+    no_provenance: str = ""
 
 
 @dataclass(frozen=True, eq=False)

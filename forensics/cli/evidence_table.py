@@ -9,8 +9,8 @@ from rich.text import Text
 from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
 from forensics.common.text import terminal_line
 from forensics.inspection_batch import Inspected
-from forensics.report.evidence import EvidenceRecord, FindingPart
-from forensics.report.evidence_page import by_weight
+from forensics.report.evidence import EvidenceRecord
+from forensics.report.findings import FindingPart, by_weight
 
 STYLES = {"inconsistent": "bold red", "suspicious": "yellow", "consistent": "green", "inconclusive": "dim"}
 

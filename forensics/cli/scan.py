@@ -19,6 +19,7 @@ Examples:
   forensics scan clip.mp4 --detector mydetector.py   predict(path) -> float
   forensics scan clip.mp4 --fail-on suspect && publish
   forensics scan landscape.jpg --whole-image         synthetic? no face needed
+  forensics scan clip.mp4 --evidence --output report with what else the file says
 
 \b
 Exit status: 0 done; 1 --fail-on was met; 2 usage error; 3 some inputs could

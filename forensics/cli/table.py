@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rich.text import Text
 
+from forensics.analysis.corroboration import FLAGGED
 from forensics.batch import Finished
-from forensics.cli.lines import plain_table, print_plain_table, table_console
+from forensics.cli.lines import plain_table, print_lines, print_plain_table, table_console
 from forensics.common.text import terminal_line
+from forensics.report.findings import by_weight
 from forensics.report.record import Record
 from forensics.report.summary import face_count, moment_text, reason_text, verdict_text
 
@@ -35,7 +37,21 @@ def print_table(done: Sequence[Finished], output: Path | None) -> None:
     for finished in done:
         table.add_row(*_row(finished.record, is_terminal, finished.is_reused))
     print_plain_table(console, table)
+    for finished in done:
+        _print_evidence(finished, output)
     console.print(_footer([finished.record for finished in done], output), style="dim" if is_terminal else None)
+
+
+def _print_evidence(finished: Finished, output: Path | None) -> None:
+    """What the classical analyses found, where they were run: what is out of the ordinary, and what it amounts to."""
+    evidence, name = finished.record.evidence, terminal_line(finished.record.input.name)
+    if evidence is None:
+        return
+    flagged = [f"{part.analysis} {part.state}" for part in by_weight(evidence.findings) if part.state in FLAGGED]
+    said = f"{', '.join(flagged)}. " if flagged else ""
+    print_lines([f"{name}: evidence: {said}{terminal_line(evidence.message) or evidence.corroboration.summary}"])
+    if finished.manifest_sha256 is not None and output is not None:
+        print_lines([f"manifest SHA-256 {finished.manifest_sha256}  {output / str(finished.stem)}.manifest.json"])
 
 
 def _row(record: Record, is_terminal: bool, is_reused: bool) -> list[Text]:

@@ -4,13 +4,13 @@ It imports the decoders once, then waits for jobs on standard input (one JSON li
 every file. That grandchild limits its memory and processor time, decodes, and writes messages to standard output:
 
     8 bytes      length of the header, length of the payload, both little-endian uint32
-    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "sound" | "facts" | "error", ...}
+    header       JSON: {"type": "ready" | "info" | "sample" | "end" | "sound" | "facts" | "provenance" | "error", ...}
     payload      for a sample: (H, W, 3) uint8 RGB; else nothing
 
 A job that joins a clip and its sound is answered with one message, "sound", and may write one file, named in the job, up to
 a size that the job states; every other job may write none.
 A job that asks what a file says beside its pixels is answered with "facts" and, where the header says has_thumbnail, a
-"sample" with the preview inside the file.
+"sample" with the preview inside the file. One that asks for its signed provenance is answered with "provenance".
 
 `ready` comes once, when the decoders are imported: a job's time is counted from there.
 After a job that ended abnormally this process ends too, with the job's status: the stream may stop inside a message, so
@@ -73,6 +73,8 @@ def _run(job: dict[str, Any], output: BinaryIO) -> int:
             _join(job, limits, output)
         elif "facts" in job:
             _tell_facts(Path(job["path"]), limits, output)
+        elif "provenance" in job:
+            _tell_provenance(Path(job["path"]), output)
         else:
             _decode(Path(job["path"]), Sampling(**job["sampling"]), limits, job["threads"], output)
     except MediaError as error:
@@ -148,6 +150,14 @@ def _tell_facts(path: Path, limits: Any, output: BinaryIO) -> None:
     _send(output, {**header_of_facts(facts), "has_thumbnail": thumbnail is not None})
     if thumbnail is not None:
         _send_event(Sample(0, 0.0, thumbnail), output)
+
+
+def _tell_provenance(path: Path, output: BinaryIO) -> None:
+    from forensics.media.provenance import gather_provenance
+
+    with open_regular(path) as file:
+        found = gather_provenance(file)
+    _send(output, {"type": "provenance", **asdict(found)})
 
 
 def open_regular(path: Path) -> BinaryIO:

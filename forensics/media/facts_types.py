@@ -84,6 +84,25 @@ class PacketFacts:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """A C2PA manifest store: is_valid: signature and hashes fit (the signer is not looked up anywhere). failures: codes of
+    the standard (`assertion.dataHash.mismatch`). generator: software that wrote the active manifest; signer and signed_at
+    as its certificate and time stamp have them, empty where they are missing. actions (`c2pa.created`) and sources (last
+    part of IPTC's digital source types, `trainedAlgorithmicMedia`) of all its manifests, each once.
+    """
+
+    is_valid: bool
+    failures: tuple[str, ...]
+    generator: str
+    signer: str
+    signed_at: str
+    actions: tuple[str, ...]
+    sources: tuple[str, ...]
+    manifests: int
+    library: str
+
+
+@dataclass(frozen=True)
 class FileFacts:
     """All of it. `tags` are of the file and its streams: `exif.Software`, `xmp.CreatorTool`, `png.parameters`,
     `container.encoder`, `video.handler_name`. orientation is EXIF's (1 .. 8; 1 = as stored). c2pa_bytes: size of a C2PA

@@ -33,9 +33,10 @@ from forensics.common.errors import MediaError
 from forensics.common.outcomes import Outcome
 from forensics.common.processes import end_group
 from forensics.media.child import EXIT_MEMORY, LENGTHS
+from forensics.media.facts_types import Provenance
 from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits, Sample, Sampling, SoundReport
 
-T = TypeVar("T", MediaInfo, DecodeSummary, SoundReport)
+T = TypeVar("T", MediaInfo, DecodeSummary, SoundReport, Provenance)
 MAX_HEADER_BYTES = 1 << 20
 PIPE_BYTES = 1 << 20  # Linux's default limit for one pipe
 DAMAGED_HINT = "the file may be damaged or hostile"

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from forensics.analysis.catalogue import Reliability, Strength
-from forensics.analysis.protocol import Family, Measure, State
 from forensics.common.outcomes import Outcome
-from forensics.report.record import ClockPart, Document, EnvironmentPart, MediaPart, Part, schema_text_of
+from forensics.report.findings import CorroborationPart, EvidencePart, FindingPart, NotRunPart
+from forensics.report.parts import Document, Part, schema_text_of
+from forensics.report.record import ClockPart, EnvironmentPart, MediaPart
 
 EVIDENCE_VERSION: Literal["1.0"] = "1.0"
 
@@ -35,78 +35,6 @@ class InspectedPart(Part):
     sha256_after: str | None = Field(description="after the inspection; differs if the file changed meanwhile")
 
 
-class MapPart(Part):
-    """A picture of where, written as a PNG beside the record."""
-
-    file: str
-    caption: str
-    width: int
-    height: int
-
-
-class MarkPart(Part):
-    """A place on a plot's x axis."""
-
-    x: float
-    label: str
-
-
-class PlotPart(Part):
-    """Curves: one list of y per name, as long as x."""
-
-    name: str
-    caption: str
-    x_label: str
-    y_label: str
-    x: list[float]
-    curves: dict[str, list[float]]
-    marks: list[MarkPart]
-
-
-class FindingPart(Part):
-    """What one analysis says."""
-
-    analysis: str
-    title: str
-    family: Family = Field(description="findings of one family rest on the same traces")
-    state: State
-    strength: Strength = Field(
-        description="how far such a finding can be relied on, by what was measured of the analysis"
-    )
-    question: str
-    observation: str
-    statistic: float | None = Field(description="what the state was decided by; grows with how unusual the file is")
-    measures: dict[str, Measure]
-    benign: list[str] = Field(description="harmless causes of the same observation")
-    limits: str
-    method: str
-    citation: str
-    parameters: dict[str, Measure]
-    reliability: Reliability | None
-    maps: list[MapPart]
-    plots: list[PlotPart]
-
-
-class NotRunPart(Part):
-    """An analysis that was not run on this file, and why."""
-
-    analysis: str
-    title: str
-    why: str
-
-
-class CorroborationPart(Part):
-    """How far findings support each other: those of different families rest on different traces."""
-
-    families_run: int = Field(description="families of which an analysis could be carried out")
-    families_flagged: list[Family] = Field(description="with a finding that is suspicious or inconsistent")
-    by_chance: float | None = Field(
-        description="probability that as many families of an unaltered file are flagged, if each was flagged at its "
-        "measured or allowed rate of false alarms and all erred independently; null where none is flagged"
-    )
-    summary: str
-
-
 class EvidenceRecord(Document):
     """All that an inspection says of one input."""
 
@@ -127,6 +55,17 @@ class EvidenceRecord(Document):
     configuration: dict[str, str | int | float | bool | list[str] | None]
     configuration_sha256: str
     clock: ClockPart
+
+
+def evidence_part(record: EvidenceRecord) -> EvidencePart:
+    """What of an inspection stands in the record of a scan."""
+    return EvidencePart(
+        message=record.message,
+        tags=record.tags,
+        corroboration=record.corroboration,
+        findings=record.findings,
+        not_run=record.not_run,
+    )
 
 
 def evidence_schema_text() -> str:

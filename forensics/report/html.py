@@ -11,7 +11,7 @@ Forensic Science (2015), whose verbal scale words the likelihood ratio.
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,9 +20,12 @@ from urllib.parse import quote
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from forensics.analysis.protocol import Measure
 from forensics.common.outcomes import Outcome
 from forensics.detectors.model_set import FUSIONS
-from forensics.report.pictures import MAX_SHOWN_PX, MomentPicture, crop_uri, heatmap_uri, pixels_sha256
+from forensics.report.findings import by_weight
+from forensics.report.pictures import MAX_SHOWN_PX, MomentPicture, crop_uri, heatmap_uri, map_uri, pixels_sha256
+from forensics.report.plot import lay_out_plot
 from forensics.report.record import Interval, MomentPart, Record
 from forensics.report.summary import face_count
 from forensics.report.timeline import lay_out_timeline, moment_number
@@ -80,10 +83,11 @@ class ShownMoment:
     heatmap: str | None
 
 
-def render_page(record: Record, pictures: Sequence[MomentPicture]) -> str:
+def render_page(record: Record, pictures: Sequence[MomentPicture], maps: Mapping[str, bytes] | None = None) -> str:
     """The page of one record. The same record and pictures give the same text.
 
-    pictures: at most one per moment of the record, in any order; a moment without one says so.
+    pictures: at most one per moment of the record, in any order; a moment without one says so. maps: those of its
+    findings, PNG by file name; likewise.
     Raises ValueError for a picture that no moment names or whose pixels are not those that the moment's hash names.
     """
     timeline = lay_out_timeline(record)
@@ -95,6 +99,8 @@ def render_page(record: Record, pictures: Sequence[MomentPicture]) -> str:
             view=record.input.view,
             moments=match_pictures(record, pictures),
             timeline=timeline,
+            findings=by_weight(record.evidence.findings) if record.evidence is not None else [],
+            maps={name: map_uri(data) for name, data in (maps or {}).items()},
             pinned={pin.point.moment for row in timeline.rows for pin in row.pins} if timeline is not None else set(),
         )
     )
@@ -195,6 +201,13 @@ def format_bytes(value: int | None) -> str | None:
     return f"{value} bytes"
 
 
+def format_measure(value: Measure) -> str:
+    """A number, text or truth that an analysis measured."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
 def describe_outcome(outcome: Outcome, view: str = "scene") -> str:
     """An outcome in words, which do not speak of faces where none was looked for."""
     return (PICTURE_OUTCOMES if view == "whole" else OUTCOMES)[outcome]
@@ -234,7 +247,7 @@ def _page_address(page: str) -> str:
 
 def make_environment(loader: BaseLoader) -> Environment:
     """The rules of all pages: everything is escaped, nothing is undefined, what is missing or hidden is said."""
-    return Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
@@ -242,6 +255,10 @@ def make_environment(loader: BaseLoader) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(
+        rate=format_rate, seconds=format_seconds, size=format_bytes, shown=format_measure, plot=lay_out_plot
+    )
+    return environment
 
 
 @cache
@@ -250,10 +267,7 @@ def _environment() -> Environment:
     environment.filters.update(
         share=format_share,
         bound=format_bound,
-        rate=format_rate,
-        seconds=format_seconds,
         tick=format_tick,
-        size=format_bytes,
         ratio=describe_ratio,
         address=_page_address,
         outcome=describe_outcome,

@@ -1,29 +1,44 @@
-"""The manifest of an inspection's files: each name with its SHA-256, and the check of it.
+"""The manifest of a report's files: each name with its SHA-256, and the check of it.
 
     SHA256  name
 The input's own line comes first, under `input`. Whoever changes a file and the manifest alike is not found out by the
 manifest: its own hash is printed when it is written, to be kept elsewhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from forensics.common.files import safe_name, sha256_of_file
-from forensics.report.record import Document
+from forensics.common.files import safe_name, sha256_of_file, sha256_of_text
+from forensics.report.parts import Document
+from forensics.report.store import NamedFile, OutputFolder
 
 SUFFIX = ".manifest.json"
 
 
 class ManifestOfFiles(Document):
-    """NAME.manifest.json beside an inspection's record NAME.json."""
+    """NAME.manifest.json beside a record NAME.json."""
 
     kind: Literal["manifest"] = "manifest"
     input_path: str
     input_sha256: str | None
     files: dict[str, str] = Field(description="SHA-256 by file name, of all that was written for this input")
+
+
+def write_with_manifest(folder: OutputFolder, stem: str, file: NamedFile, contents: Mapping[str, str | bytes]) -> str:
+    """Write all files of an input by name, their manifest last; returns the manifest's SHA-256.
+
+    file: the input, as its record names it. Raises UsageError as OutputFolder.write does.
+    """
+    for name, content in contents.items():
+        folder.write(name, content)
+    files = {name: sha256_of_file(folder.folder / name) for name in sorted(contents)}
+    manifest = ManifestOfFiles(input_path=file.path, input_sha256=file.sha256, files=files).to_json() + "\n"
+    folder.write(f"{stem}{SUFFIX}", manifest)
+    return sha256_of_text(manifest)
 
 
 @dataclass(frozen=True)

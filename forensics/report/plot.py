@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from forensics.report.evidence import PlotPart
+from forensics.report.findings import PlotPart
 
 # Units of the drawing (CSS pixels at full size).
 WIDTH, HEIGHT = 720.0, 220.0

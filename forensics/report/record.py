@@ -6,42 +6,21 @@ presentation timestamps in seconds from the clip's start. Boxes are left, top, r
 frame. A figure that does not exist is null.
 """
 
-import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from forensics.common.operating_point import Interval, OperatingPoint
 from forensics.common.outcomes import Outcome
+from forensics.report.findings import EvidencePart
+from forensics.report.parts import Document, Part, schema_text_of
 
 __all__ = ["Interval", "OperatingPoint", "Record", "schema_text"]
 
-# 1.1: `view` may be `whole`; `verdict.lowered_by`. Records of 1.0 are records of 1.1 as they are.
-Version = Literal["1.0", "1.1"]
-SCHEMA_VERSION: Version = "1.1"
-
-
-class Part(BaseModel):
-    """Base of all parts: unknown fields are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Document(Part):
-    """Base of what is written as a JSON file of its own."""
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """As JSON, keys in the order of the schema; floats are rounded when parts are made, not here."""
-        return json.dumps(self.model_dump(mode="json"), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def schema_text_of(kind: type[Document]) -> str:
-    """The JSON Schema (draft 2020-12) of a kind of document."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **kind.model_json_schema(mode="serialization"),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+# 1.1: `view` may be `whole`; `verdict.lowered_by`. 1.2: `evidence`. Records of earlier versions are records of 1.2 as they
+# are.
+Version = Literal["1.0", "1.1", "1.2"]
+SCHEMA_VERSION: Version = "1.2"
 
 
 class InputPart(Part):
@@ -196,6 +175,9 @@ class Record(Document):
     detectors: list[DetectorPart]
     tracks: list[TrackPart]
     moments: list[MomentPart]
+    evidence: EvidencePart | None = Field(
+        None, description="findings of the classical analyses; null where they were not asked for (--evidence)"
+    )
     model: ModelPart | None
     environment: EnvironmentPart
     configuration: dict[str, str | int | float | bool | list[str] | None]

@@ -5,7 +5,7 @@ is somebody else's and never replaced unless asked to.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from forensics.common.errors import UsageError
 from forensics.common.files import safe_name, sha256_of_text, write_atomic
-from forensics.report.record import Record
 
 RUN_FILE = "forensics-run.json"
 Stored = TypeVar("Stored", bound=BaseModel)
@@ -63,12 +62,12 @@ class OutputFolder:
                     f"{path} is not this tool's: {error}", "choose another --output, or --overwrite"
                 ) from error
 
-    def stored(self, key: str, suffixes: tuple[str, ...]) -> Record | None:
-        """The scan's record under a key, if it and its companions with these suffixes are all there."""
-        return self.stored_as(Record, key, suffixes)
-
-    def stored_as(self, kind: type[Stored], key: str, suffixes: tuple[str, ...]) -> Stored | None:
-        """Likewise a record of another kind."""
+    def stored(
+        self, kind: type[Stored], key: str, suffixes: tuple[str, ...], others: Callable[[Stored], Iterable[str]]
+    ) -> Stored | None:
+        """The record of a kind under a key, if it, its companions with these suffixes and the `others` that it names are
+        all there.
+        """
         stem = self._records.get(key)
         if stem is None or stem in self._taken or safe_name(stem, 200) != stem:
             return None
@@ -77,6 +76,8 @@ class OutputFolder:
         try:
             record = kind.model_validate_json((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            return None
+        if not all((self.folder / name).is_file() for name in others(record)):
             return None
         self._taken.add(stem)
         return record

@@ -2,7 +2,7 @@
 
 import pytest
 
-from forensics.report.evidence import MarkPart, PlotPart
+from forensics.report.findings import MarkPart, PlotPart
 from forensics.report.plot import MAX_TICKS, lay_out_plot, tick_values
 
 
