@@ -9,6 +9,7 @@ import struct
 
 from fuzzer import run_fuzzer
 
+from forensics.media import boxes
 from forensics.media.boxes import read_boxes
 from forensics.media.facts_types import MAX_BOXES
 
@@ -47,4 +48,4 @@ def target(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    run_fuzzer(target, seeds())
+    run_fuzzer(target, seeds(), boxes)

@@ -9,6 +9,7 @@ import math
 from fuzzer import run_fuzzer
 from PIL import Image
 
+from forensics.media import jpeg_markers
 from forensics.media.facts_types import MAX_MARKERS
 from forensics.media.jpeg_markers import read_jpeg
 
@@ -42,4 +43,4 @@ def target(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    run_fuzzer(target, seeds())
+    run_fuzzer(target, seeds(), jpeg_markers)

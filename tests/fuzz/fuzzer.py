@@ -2,13 +2,21 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from inspect import isfunction
+from types import ModuleType
 
 
-def run_fuzzer(target: Callable[[bytes], None], seeds: Iterable[bytes]) -> None:
-    """Fuzz until it is stopped or something fails. atheris is imported here: the targets also run without it, in tests."""
+def run_fuzzer(target: Callable[[bytes], None], seeds: Iterable[bytes], parser: ModuleType) -> None:
+    """Fuzz until it is stopped or something fails, led by which lines of `parser` are reached.
+
+    atheris is imported here: the targets also run without it, in tests.
+    """
     import atheris
 
-    atheris.instrument_all()
+    for function in vars(parser).values():
+        if isfunction(function) and function.__module__ == parser.__name__:
+            atheris.instrument_func(function)
+    atheris.instrument_func(target)
     for seed in seeds:
         target(seed)
     atheris.Setup(sys.argv, target)

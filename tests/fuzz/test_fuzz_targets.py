@@ -1,4 +1,8 @@
-"""The fuzz targets on seeded mutations: what a fuzzer would do, in seconds and the same every time."""
+"""The fuzz targets on seeded mutations, the same every time; and under the fuzzer itself, where there is one."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import fuzz_boxes
 import fuzz_jpeg_markers
@@ -6,6 +10,8 @@ import numpy as np
 import pytest
 
 MUTATIONS = 2000
+# About ten seconds each.
+FUZZER_RUNS = 100_000
 MAX_SEED_BYTES = 2048
 LENGTHS = [value.to_bytes(width, "big") for value in (0, 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1) for width in (4, 8)
            if value < 256**width] + [b"\0\0", b"\0\1", b"\xff\xff"]  # fmt: skip
@@ -48,3 +54,18 @@ def test_mutations(name):
         for _ in range(int(rng.integers(1, 4))):
             data = mutated(data or b"\0", rng)
         TARGETS[name].target(data)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_fuzzer_finds_nothing(name, tmp_path):
+    pytest.importorskip("atheris", reason="atheris has no wheel for this platform")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(TARGETS[name].seeds()):
+        (corpus / f"seed{number}").write_bytes(seed)
+    script = str(Path(__file__).with_name(f"fuzz_{name}.py"))
+    options = [f"-runs={FUZZER_RUNS}", "-seed=7", "-max_len=4096", f"-artifact_prefix={tmp_path}/"]
+    done = subprocess.run([sys.executable, script, *options, str(corpus)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"Done {FUZZER_RUNS} runs" in done.stderr
