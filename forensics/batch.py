@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from forensics import __version__
+from forensics.analysis.catalogue import analyses
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
 from forensics.environment import describe_environment
 from forensics.evidence_recording import with_evidence
 from forensics.inputs import Input, Unusable
-from forensics.inspection import Inspector
+from forensics.inspection import Inspector, analyses_version
 from forensics.recording import hash_or_none
 from forensics.report.findings import map_files
 from forensics.report.html import IndexEntry, render_index, render_page
-from forensics.report.manifest import SUFFIX, write_with_manifest
+from forensics.report.manifest import SUFFIX, discard_report, is_intact, write_with_manifest
 from forensics.report.record import ClockPart, InputPart, Record
 from forensics.report.store import OutputFolder, record_key
 from forensics.report.summary import csv_text
@@ -67,9 +68,9 @@ def run_batch(
         _inspector(config) as inspector,
         progress.task("scanning", len(inputs)) as bar,
     ):
-        run = _Run(config, scanner, inspector, folder, progress, bar.describe)
+        batch = _Batch(config, scanner, inspector, folder, progress, bar.describe)
         for entry in inputs:
-            finished = run.finish(entry)
+            finished = batch.finish(entry)
             bar(1)
             done.append(finished)
             on_record(finished.record)
@@ -85,7 +86,7 @@ def _inspector(config: ScanConfig) -> AbstractContextManager[Inspector | None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _Batch:
     """What all inputs of one call share."""
 
     config: ScanConfig
@@ -116,8 +117,15 @@ class _Run:
         folder, config = self.folder, self.config
         if folder is None or not config.resume or config.force:
             return None
-        companions = (*((".html",) if _wants(config, "html") else ()), *((SUFFIX,) if config.evidence else ()))
-        stored = folder.stored(Record, key, companions, _maps_of)
+        endings = (".json", ".html") if _wants(config, "html") else (".json",)
+
+        def is_whole(stem: str, record: Record) -> bool:
+            names = [*(f"{stem}{ending}" for ending in endings), *_maps_of(record)]
+            if config.evidence:
+                return is_intact(folder, stem, names)
+            return all((folder.folder / name).is_file() for name in names)
+
+        stored = folder.stored(Record, key, is_whole)
         if stored is None:
             return None
         stem = folder.stem_of(key)
@@ -155,10 +163,11 @@ class _Run:
         if self.config.evidence:
             manifest = write_with_manifest(folder, stem, record.input, contents)
         else:
+            discard_report(folder, stem)
             for name, content in contents.items():
                 folder.write(name, content)
         # What could not be analysed is tried again next time: the cause may lie outside the file.
-        if key and record.outcome.analysed:
+        if key and record.outcome.analysed and not (record.evidence and record.evidence.message):
             folder.remember(key, stem)
         return manifest
 
@@ -168,7 +177,8 @@ def _maps_of(record: Record) -> list[str]:
 
 
 def _key(entry: Input | Unusable, digest: str, scanner: Scanner) -> str:
-    return record_key(digest, entry.shown, scanner.options_sha256, scanner.weights_sha256, __version__)
+    known = scanner.weights_sha256 + (analyses_version(analyses()) if scanner.config.evidence else "")
+    return record_key(digest, entry.shown, scanner.options_sha256, known, __version__)
 
 
 def _wants(config: ScanConfig, name: str) -> bool:

@@ -58,8 +58,8 @@ class ScanConfig(BaseModel):
     )
     evidence: bool = _analysis(
         False,
-        "also run the classical analyses of `forensics inspect` (metadata, compression, noise, cloned regions, motion); "
-        "their findings go into record and page, the verdict stays as it is",
+        "also run the classical analyses of `forensics inspect` (metadata, compression, noise, cloned regions, motion over "
+        "a clip's first 300 frames); their findings go into record and page, the verdict stays as it is",
     )
     face_detector: Literal["mtcnn", "yunet"] = _analysis("mtcnn", "what finds faces")
     face_model: Path | None = _analysis(None, "ONNX file of the face detector yunet")

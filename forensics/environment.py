@@ -9,7 +9,7 @@ from forensics.report.record import EnvironmentPart
 
 LIBRARIES = (
     "torch", "torchvision", "timm", "facenet-pytorch", "opencv-python-headless", "av", "pillow", "numpy", "scipy",
-    "scikit-learn",
+    "scikit-learn", "c2pa-python",
 )  # fmt: skip
 
 

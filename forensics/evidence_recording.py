@@ -27,7 +27,7 @@ from forensics.report.pictures import overlay_heatmap, reduce_picture
 from forensics.report.record import ClockPart, MediaPart, Record
 
 # A map is for looking at: larger, it shows no more and fills the disk.
-MAP_PX = 1600
+FILE_MAP_PX = 1600
 # A plot is as wide as a page: more points would not be seen.
 PLOT_POINTS = 600
 SIGNIFICANT_DIGITS = 6
@@ -87,7 +87,7 @@ def make_evidence_record(
     device: str,
     clock: ClockPart,
 ) -> EvidenceRecord:
-    """The record of one file; where reading it failed, findings are those that were made before."""
+    """The record of one file; where reading it failed, findings are of what was read before."""
     found = corroborate(
         [(part.analysis, part.family, part.state) for part in findings],
         {part.analysis: false_alarm_rate(part.analysis) for part in findings},
@@ -157,7 +157,7 @@ def as_stored(pixels: Rgb, orientation: int) -> Rgb:
 
 
 def _write_map(one: Map, shown: Shown, stem: str, pictures: dict[str, bytes]) -> MapPart:
-    picture = reduce_picture(np.asarray(upright(shown.pixels, shown.orientation), np.uint8), MAP_PX)
+    picture = reduce_picture(np.asarray(upright(shown.pixels, shown.orientation), np.uint8), FILE_MAP_PX)
     values = np.clip(np.nan_to_num(upright(one.values, shown.orientation)), 0, 1).astype(np.float32)
     # Pale, so that colours are the map's and the picture's outlines remain.
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

@@ -8,7 +8,7 @@ Reads top to bottom. Nothing here opens media or measures by itself: each line c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +21,9 @@ import torch
 
 from forensics.analysis.catalogue import analyses, chosen, needed
 from forensics.analysis.observation import observe
-from forensics.analysis.protocol import Analysis, Clip, File, Finding, Needs, Picture, Rgb
+from forensics.analysis.protocol import Analysis, Clip, File, Needs, Picture, Rgb
 from forensics.common.errors import MediaError
+from forensics.common.files import sha256_of_text
 from forensics.common.text import printable
 from forensics.config import InspectConfig, options_hash
 from forensics.detectors.devices import resolve_device
@@ -31,12 +32,12 @@ from forensics.faces.choice import load_face_detector
 from forensics.faces.types import FaceDetector
 from forensics.media.facts import read_facts
 from forensics.media.facts_types import FileFacts, Provenance
-from forensics.media.provenance import can_validate, read_provenance
+from forensics.media.provenance import can_validate, library_version, read_provenance
 from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits, Sampling
 from forensics.recording import hash_or_none, media_part
 from forensics.report.evidence import EvidenceRecord
-from forensics.report.findings import NotRunPart
+from forensics.report.findings import FindingPart, NotRunPart
 from forensics.report.pictures import reduce_picture
 from forensics.report.record import ClockPart, MediaPart
 
@@ -76,7 +77,6 @@ class Looked:
     media: MediaPart | None = None
     picture: Picture | None = None
     clip: Clip | None = None
-    findings: list[tuple[Analysis[Any], Finding]] = field(default_factory=list)
     not_run: list[NotRunPart] = field(default_factory=list)
     error: MediaError | None = None
 
@@ -96,6 +96,8 @@ class Inspector:
         self.options_sha256 = options_hash(self.options)
         self._faces: FaceDetector | None = None
         limits = MediaLimits(config.max_pixels, config.timeout, int(config.max_memory_gb * (1 << 30)))
+        if config.face_detector != "mtcnn" and "clip" in self._needed:
+            self._face_detector()  # a model that does not fit is told now, and not at the first clip
         self._reader = MediaReader(limits, config.threads)
         self._reader.warm_up()
 
@@ -135,16 +137,20 @@ class Inspector:
             with _timed(stages, "decoding"):
                 on_step("decoding")
                 self._decode(looked, on_step)
-            for analysis in self.analyses:
-                on_step(analysis.title)
-                with _timed(stages, analysis.name):
-                    self._run(analysis, looked)
         except MediaError as error:
             looked.error = error
+        # What was read before an error is examined all the same: boxes and tags of a clip whose frames cannot be decoded.
         pictures: dict[str, bytes] = {}
-        with _timed(stages, "maps"):
-            shown = self._shown(looked)
-            parts = [finding_part(analysis, finding, shown, stem, pictures) for analysis, finding in looked.findings]
+        parts: list[FindingPart] = []
+        shown = self._shown(looked)
+        for analysis in self.analyses:
+            on_step(analysis.title)
+            with _timed(stages, analysis.name):
+                found = self._run(analysis, looked, shown, stem, pictures)
+            if isinstance(found, FindingPart):
+                parts.append(found)
+            else:
+                looked.not_run.append(NotRunPart(analysis=analysis.name, title=analysis.title, why=found))
         clock = ClockPart(
             started_utc=started.isoformat(timespec="seconds"),
             finished_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -217,13 +223,18 @@ class Inspector:
                     pass
             looked.media = media_part(stream, looked.path, analysed=counted, breakdown=breakdown)
 
-    def _run(self, analysis: Analysis[Any], looked: Looked) -> None:
+    def _run(
+        self, analysis: Analysis[Any], looked: Looked, shown: Shown | None, stem: str, pictures: dict[str, bytes]
+    ) -> FindingPart | str:
+        """A finding, with its maps in `pictures`, or why there is none. An analysis that fails costs itself alone."""
         subject = _subject(analysis.needs, looked)
         if subject is None:
-            why = WHY_OTHER_KIND[analysis.needs]
-            looked.not_run.append(NotRunPart(analysis=analysis.name, title=analysis.title, why=why))
-            return
-        looked.findings.append((analysis, analysis.examine(subject)))
+            is_unread = looked.error is not None and (analysis.needs == "file" or looked.media is None)
+            return printable(looked.error.message) if looked.error and is_unread else WHY_OTHER_KIND[analysis.needs]
+        try:
+            return finding_part(analysis, analysis.examine(subject), shown, stem, pictures)
+        except Exception as error:  # noqa: BLE001  (a fault of ours that a file brought out)
+            return f"it failed: {type(error).__name__}: {printable(' '.join(str(error).split())[:160])}"
 
     def _not_asked(self) -> list[NotRunPart]:
         names = {analysis.name for analysis in self.analyses}
@@ -244,6 +255,11 @@ class Inspector:
             config = self.config
             self._faces = load_face_detector(config.face_detector, config.face_model, self.device)
         return self._faces
+
+
+def analyses_version(found: Sequence[Analysis[Any]]) -> str:
+    """What decides findings beside the options: which analyses there are, and the library that validates manifests."""
+    return sha256_of_text(f"inspection {' '.join(analysis.name for analysis in found)} {library_version()}")
 
 
 def _subject(needs: Needs, looked: Looked) -> Picture | Clip | File | None:

@@ -10,17 +10,16 @@ from pathlib import Path
 from forensics import __version__
 from forensics.analysis.catalogue import analyses
 from forensics.common.errors import MediaError
-from forensics.common.files import sha256_of_text
 from forensics.common.progress import Progress
 from forensics.config import InspectConfig
 from forensics.evidence_recording import make_evidence_record
 from forensics.inputs import Input, Unusable
-from forensics.inspection import InspectionResult, Inspector
+from forensics.inspection import InspectionResult, Inspector, analyses_version
 from forensics.recording import hash_or_none
 from forensics.report.evidence import EvidenceRecord
 from forensics.report.evidence_page import render_evidence
 from forensics.report.findings import map_files
-from forensics.report.manifest import SUFFIX, write_with_manifest
+from forensics.report.manifest import SUFFIX, is_intact, write_with_manifest
 from forensics.report.printing import print_to_pdf
 from forensics.report.record import ClockPart
 from forensics.report.store import OutputFolder, record_key
@@ -73,8 +72,13 @@ def _finish(
     digest = hash_or_none(entry.path) if isinstance(entry, Input) else None
     key = _key(entry, digest, inspector) if folder and digest else None
     if folder and key and config.resume and not config.force:
-        companions = (SUFFIX, *_pages(config))
-        stored = folder.stored(EvidenceRecord, key, companions, lambda record: map_files(record.findings))
+        stored = folder.stored(
+            EvidenceRecord,
+            key,
+            lambda stem, record: is_intact(
+                folder, stem, [f"{stem}{ending}" for ending in (".json", *_pages(config))] + map_files(record.findings)
+            ),
+        )
         stem = folder.stem_of(key)
         if stored is not None and stem is not None:
             progress.say(f"{entry.shown}: unchanged, its record is reused (--force inspects again)")
@@ -116,8 +120,7 @@ class _Named:
 
 def _key(entry: Input | Unusable, digest: str, inspector: Inspector) -> str:
     # A file that is inspected is the same file that is scanned: the kind keeps the two records apart.
-    known = sha256_of_text("inspection " + " ".join(analysis.name for analysis in analyses()))
-    return record_key(digest, entry.shown, inspector.options_sha256, known, __version__)
+    return record_key(digest, entry.shown, inspector.options_sha256, analyses_version(analyses()), __version__)
 
 
 def _pages(config: InspectConfig) -> tuple[str, ...]:

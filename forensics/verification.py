@@ -111,7 +111,7 @@ def compare_reports(first: Path, second: Path) -> list[Difference]:
     """Differences of two inspections' records, but for clock, command line and paths; none: the same file got the same
     findings. Raises UsageError for files that are no records.
     """
-    a, b = _read(EvidenceRecord, first), _read(EvidenceRecord, second)
+    a, b = _inspection(first), _inspection(second)
     found = [
         Difference(what, str(x), str(y))
         for what, x, y in (
@@ -128,6 +128,13 @@ def compare_reports(first: Path, second: Path) -> list[Difference]:
         if x != y:
             found.append(Difference(f"version of {name}", x, y))
     return found
+
+
+def _inspection(path: Path) -> EvidenceRecord:
+    record = _read(AnyRecord, path).root
+    if not isinstance(record, EvidenceRecord):
+        raise UsageError(f"{path} is the record of a scan", "compare two records of `forensics inspect`")
+    return record
 
 
 def _findings_differ(first: Sequence[FindingPart], second: Sequence[FindingPart]) -> list[Difference]:

@@ -85,8 +85,11 @@ def test_manifest_holds_every_file_and_verify_finds_a_change(folder: Path, capsy
 
 def test_what_cannot_be_read_gets_an_error_line_and_no_findings(folder: Path) -> None:
     _, record = record_of(folder, "broken.jpg")
-    assert record.outcome == "unreadable" and record.evidence is not None
-    assert record.evidence.message and not [p for p in record.evidence.findings if p.state == "inconsistent"]
+    assert record.outcome == "unreadable" and record.evidence is not None and record.evidence.message
+    by_file = [analysis.name for analysis in analyses() if analysis.needs == "file"]
+    assert [part.analysis for part in record.evidence.findings] == by_file
+    others = {part.why for part in record.evidence.not_run}
+    assert others == {record.evidence.message}
 
 
 def test_verdict_is_that_of_a_scan_without(folder: Path, tmp_path: Path) -> None:
@@ -105,7 +108,49 @@ def test_second_run_reuses_and_a_missing_map_is_made_again(folder: Path, capsys:
     assert run(*again) == 0
     shown = capsys.readouterr()
     assert "reused" in shown.out and "container suspicious" in shown.out and "manifest SHA-256" in shown.out
-    lost = path.with_name(map_files(record.evidence.findings)[0])
+    lost, changed = (path.with_name(name) for name in map_files(record.evidence.findings)[:2])
+    whole = changed.read_bytes()
     lost.unlink()
+    changed.write_bytes(b"another")
     assert run(*again) == 0
-    assert lost.is_file() and not list((folder / "out").glob("*-2.json"))
+    assert lost.is_file() and changed.read_bytes() == whole and not list((folder / "out").glob("*-2.json"))
+
+
+def test_a_scan_without_leaves_nothing_of_one_with(folder: Path, tmp_path: Path) -> None:
+    scan = ("scan", folder / "photo.jpg", "--output", tmp_path, "--quiet")
+    for extra in ((), ("--evidence", "--format", "json"), ("--evidence",), ()):
+        assert run(*scan, *extra) == 0
+        record = next(p for p in tmp_path.glob("photo.jpg-*.json") if not p.name.endswith(SUFFIX))
+        manifest = record.with_name(record.stem + SUFFIX)
+        assert manifest.exists() == ("--evidence" in extra)
+        assert bool(list(tmp_path.glob("*.png"))) == ("--evidence" in extra)
+        if extra:
+            assert verify(record, None, None).is_unchanged
+        if "json" not in extra:
+            page = record.with_suffix(".html").read_text(encoding="utf-8")
+            assert ("What else the file says" in page) == ("--evidence" in extra)
+
+
+def test_an_analysis_that_fails_costs_itself_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_subject: object) -> None:
+        raise ZeroDivisionError("a  fault")
+
+    ela = next(analysis for analysis in analyses() if analysis.name == "ela")
+    monkeypatch.setitem(ela.__dict__, "examine", broken)
+    assert run("scan", folder / "photo.jpg", "--evidence", "--format", "json", "--quiet") == 0
+    record = Record.model_validate_json(capsys.readouterr().out)
+    assert record.verdict is not None and record.evidence is not None
+    why = next(part.why for part in record.evidence.not_run if part.analysis == "ela")
+    assert why == "it failed: ZeroDivisionError: a fault"
+    assert len(record.evidence.findings) > 5
+
+
+def test_a_clip_gets_findings_of_clips_beside_its_verdict(examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("scan", examples / "real.mp4", "--evidence", "--format", "json", "--quiet") == 0
+    record = Record.model_validate_json(capsys.readouterr().out)
+    assert record.evidence is not None and record.evidence.frames_analysed
+    states = {part.analysis: part.state for part in record.evidence.findings}
+    assert {"gop", "frames", "flicker", "pulse"} <= set(states)
+    assert {part.analysis for part in record.evidence.not_run} >= {"ela", "copy-move"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 
-from forensics.analysis.protocol import Analysis, File, Finding, State
+from forensics.analysis.protocol import Analysis, File, Finding, State, quoted
 from forensics.media.facts_types import Box, FileFacts
 
 # How much a trace weighs; the heaviest one is the statistic. A note is harmless, an ordinary trace has an everyday cause.
@@ -82,7 +82,6 @@ PICTURES = frozenset({"jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"})
 USUAL_TRAILING = ("JPEG", "video", "Samsung trailer", "zeros")
 # Fewer bytes than this behind the end are a stray line end or padding.
 MIN_TRAILING_BYTES = 16
-MAX_QUOTED = 60
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def software_traces(tags: Mapping[str, str]) -> Iterator[Trace]:
         if name in GENERATION_TAGS or (name in ("png.prompt", "png.workflow") and COMFY_NODE.search(value)):
             yield Trace(CONTRADICTION, f"The tag {name} is one that front ends of generative models write.")
         elif name == "xmp.DigitalSourceType" and GENERATIVE_SOURCE.search(value):
-            yield Trace(CONTRADICTION, f"The tag {name} declares a generative source ({_quoted(value)}).")
+            yield Trace(CONTRADICTION, f"The tag {name} declares a generative source ({quoted(value)}).")
         elif (is_software := bool(SOFTWARE_TAGS.search(name))) or PROSE_TAGS.search(name):
             maker = _named(MAKERS_PATTERN, value) or (_named(WORDS_PATTERN, value) if is_software else None)
             editor = _named(EDITORS_PATTERN, value) if is_software else None
@@ -107,7 +106,7 @@ def software_traces(tags: Mapping[str, str]) -> Iterator[Trace]:
             if maker:
                 yield Trace(CONTRADICTION, f"The tag {name} names {maker}, which makes or exchanges pictures or faces.")
             elif editor:
-                yield Trace(ORDINARY, f"The tag {name} names {editor}, an editor ({_quoted(value)}).")
+                yield Trace(ORDINARY, f"The tag {name} names {editor}, an editor ({quoted(value)}).")
             elif encoder:
                 yield Trace(NOTE, f"The tag {name} names {encoder}: the file was encoded again after its recording.")
 
@@ -228,10 +227,6 @@ EDITORS_PATTERN, ENCODERS_PATTERN = _words(EDITORS), _words(ENCODERS)
 def _named(pattern: re.Pattern[str], value: str) -> str | None:
     found = pattern.search(value)
     return found[0] if found else None
-
-
-def _quoted(value: str) -> str:
-    return f'"{value}"' if len(value) <= MAX_QUOTED else f'"{value[:MAX_QUOTED]}..."'
 
 
 def _time(text: str) -> datetime | None:

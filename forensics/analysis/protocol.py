@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from forensics.media.facts_types import FileFacts, JpegFacts, Provenance
 
 Rgb = NDArray[np.uint8]  # (H, W, 3)
+# What a file says of itself is the sender's: in our sentences it is short, and in quotation marks that it cannot close.
+MAX_QUOTED = 60
 Measure = float | int | str | bool | None
 State = Literal["consistent", "suspicious", "inconsistent", "inconclusive", "not applicable"]
 # Findings of one family rest on the same traces: they do not corroborate each other.
@@ -150,3 +152,9 @@ def not_applicable(why: str) -> Finding:
 def inconclusive(why: str, measures: Mapping[str, Measure] | None = None) -> Finding:
     """There is something, but too little to say anything."""
     return Finding("inconclusive", why, measures or {})
+
+
+def quoted(text: str) -> str:
+    """A text of the file, as our sentences have it."""
+    inner = text.replace('"', "'")
+    return f'"{inner}"' if len(inner) <= MAX_QUOTED else f'"{inner[:MAX_QUOTED]}..."'

@@ -15,7 +15,7 @@ Examples:
 
 \b
 Whoever changes a file and the manifest alike is found out by --manifest-sha256
-alone: keep what `forensics inspect` printed elsewhere.
+alone: keep elsewhere what `forensics inspect` or `scan --evidence` printed.
 
 \b
 Exit status: 0 all hashes fit; 1 some do not; 2 usage error.
@@ -29,13 +29,13 @@ Exit status: 0 all hashes fit; 1 some do not; 2 usage error.
     "original",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The inspected file, where it was moved.",
+    help="The file that the report is of, where it was moved.",
 )
 @click.option(
     "--manifest-sha256", metavar="HEX", help="Of the manifest, as it was printed when the report was written."
 )
 def command(reports: tuple[Path, ...], original: Path | None, manifest_sha256: str | None) -> int:
-    """Re-check every hash of an inspection's report: record, page, maps, and the inspected file itself.
+    """Re-check every hash of a report of `inspect` or `scan --evidence`: record, page, maps, and the file itself.
 
     REPORT is a record (NAME.json) or a manifest (NAME.manifest.json).
     """

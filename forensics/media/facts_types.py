@@ -88,7 +88,8 @@ class Provenance:
     """A C2PA manifest store: is_valid: signature and hashes fit (the signer is not looked up anywhere). failures: codes of
     the standard (`assertion.dataHash.mismatch`). generator: software that wrote the active manifest; signer and signed_at
     as its certificate and time stamp have them, empty where they are missing. actions (`c2pa.created`) and sources (last
-    part of IPTC's digital source types, `trainedAlgorithmicMedia`) of all its manifests, each once.
+    part of IPTC's digital source types, `trainedAlgorithmicMedia`) of the active manifest, each once; ingredient_sources:
+    of all others, which nothing ties to the file.
     """
 
     is_valid: bool
@@ -98,6 +99,7 @@ class Provenance:
     signed_at: str
     actions: tuple[str, ...]
     sources: tuple[str, ...]
+    ingredient_sources: tuple[str, ...]
     manifests: int
     library: str
 

@@ -43,7 +43,7 @@ class EvidenceRecord(Document):
     case: CasePart
     input: InspectedPart
     outcome: Literal["inspected", "unreadable", "no_video", "limit_exceeded"]
-    message: str = Field(description="one line: why there are no findings; empty if there are some")
+    message: str = Field(description="one line: what of the file could not be read; empty if all could")
     hint: str = Field(description="what to do about it")
     media: MediaPart | None
     tags: dict[str, str] = Field(description="what the file says of itself, as it stands there; anybody can write it")
@@ -61,6 +61,9 @@ def evidence_part(record: EvidenceRecord) -> EvidencePart:
     """What of an inspection stands in the record of a scan."""
     return EvidencePart(
         message=record.message,
+        frames_analysed=record.media.frames_analysed if record.media else None,
+        errors=record.media.errors if record.media else [],
+        configuration=record.configuration,
         tags=record.tags,
         corroboration=record.corroboration,
         findings=record.findings,

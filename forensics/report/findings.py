@@ -91,7 +91,12 @@ class CorroborationPart(Part):
 class EvidencePart(Part):
     """All findings of one input, and what could not be asked."""
 
-    message: str = Field(description="one line: why there are no findings; empty if there are some")
+    message: str = Field(description="one line: what of the file could not be read; empty if all could")
+    frames_analysed: int | None = Field(description="of a clip, from its start; null where no frame was looked at")
+    errors: list[str] = Field(description="what the decoder said while the file was read for these, one line each")
+    configuration: dict[str, str | int | float | bool | list[str] | None] = Field(
+        description="options of these analyses, which are not those of the scan"
+    )
     tags: dict[str, str] = Field(description="what the file says of itself, as it stands there; anybody can write it")
     corroboration: CorroborationPart
     findings: list[FindingPart]

@@ -5,7 +5,7 @@ The input's own line comes first, under `input`. Whoever changes a file and the 
 manifest: its own hash is printed when it is written, to be kept elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,12 +33,37 @@ def write_with_manifest(folder: OutputFolder, stem: str, file: NamedFile, conten
 
     file: the input, as its record names it. Raises UsageError as OutputFolder.write does.
     """
+    discard_report(folder, stem)
     for name, content in contents.items():
         folder.write(name, content)
     files = {name: sha256_of_file(folder.folder / name) for name in sorted(contents)}
     manifest = ManifestOfFiles(input_path=file.path, input_sha256=file.sha256, files=files).to_json() + "\n"
     folder.write(f"{stem}{SUFFIX}", manifest)
     return sha256_of_text(manifest)
+
+
+def discard_report(folder: OutputFolder, stem: str) -> None:
+    """Remove an earlier report of the same name, manifest first: what is not written again would not fit what is."""
+    path = folder.folder / f"{stem}{SUFFIX}"
+    manifest = _read(path)
+    folder.discard(path.name)
+    for name in manifest.files if manifest is not None else ():
+        folder.discard(name)
+
+
+def is_intact(folder: OutputFolder, stem: str, names: Iterable[str]) -> bool:
+    """Whether the manifest of a report lists these files, and all that it lists are as they were written."""
+    manifest = _read(folder.folder / f"{stem}{SUFFIX}")
+    if manifest is None or not set(names) <= set(manifest.files):
+        return False
+    return all(line.is_unchanged for line in check_files(folder.folder, manifest))
+
+
+def _read(path: Path) -> ManifestOfFiles | None:
+    try:
+        return ManifestOfFiles.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ Rgb = NDArray[np.uint8]  # (H, W, 3)
 # Two crops side by side fill a column of the page at this size; more pixels would only make the file larger.
 MAX_SHOWN_PX = 320
 
-# Maps are wide enough to see a region, and small enough that a page of ten can be sent by mail.
-MAP_PX = 900
-MAP_QUALITY = 80
+# In a page: wide enough to see a region, and small enough that a page of ten can be sent by mail.
+PAGE_MAP_PX = 900
+PAGE_MAP_QUALITY = 80
 
 # At this quality, without chroma subsampling, the page's own compression is not visible at reading distance.
 JPEG_QUALITY = 92
@@ -111,6 +111,8 @@ def heatmap_uri(picture: MomentPicture) -> str | None:
 
 
 def map_uri(png: bytes) -> str | None:
-    """A map that was written as a PNG, as a data URI, reduced to MAP_PX; None where it cannot be read."""
+    """A map that was written as a PNG, as a data URI, reduced to PAGE_MAP_PX; None where it cannot be read."""
     picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    return None if picture is None else data_uri(np.ascontiguousarray(picture[..., ::-1]), MAP_PX, MAP_QUALITY)
+    return (
+        None if picture is None else data_uri(np.ascontiguousarray(picture[..., ::-1]), PAGE_MAP_PX, PAGE_MAP_QUALITY)
+    )

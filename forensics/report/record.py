@@ -176,7 +176,8 @@ class Record(Document):
     tracks: list[TrackPart]
     moments: list[MomentPart]
     evidence: EvidencePart | None = Field(
-        None, description="findings of the classical analyses; null where they were not asked for (--evidence)"
+        None,
+        description="findings of the classical analyses; null without --evidence, and for a path that cannot be opened",
     )
     model: ModelPart | None
     environment: EnvironmentPart

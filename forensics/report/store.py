@@ -62,22 +62,16 @@ class OutputFolder:
                     f"{path} is not this tool's: {error}", "choose another --output, or --overwrite"
                 ) from error
 
-    def stored(
-        self, kind: type[Stored], key: str, suffixes: tuple[str, ...], others: Callable[[Stored], Iterable[str]]
-    ) -> Stored | None:
-        """The record of a kind under a key, if it, its companions with these suffixes and the `others` that it names are
-        all there.
-        """
+    def stored(self, kind: type[Stored], key: str, is_whole: Callable[[str, Stored], bool]) -> Stored | None:
+        """The record of a kind under a key, if it is there; is_whole(stem, record): whether all that belongs to it is."""
         stem = self._records.get(key)
         if stem is None or stem in self._taken or safe_name(stem, 200) != stem:
-            return None
-        if not all((self.folder / f"{stem}{suffix}").is_file() for suffix in (".json", *suffixes)):
             return None
         try:
             record = kind.model_validate_json((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if not all((self.folder / name).is_file() for name in others(record)):
+        if not is_whole(stem, record):
             return None
         self._taken.add(stem)
         return record

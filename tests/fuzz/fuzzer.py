@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from inspect import isfunction
+from inspect import isclass, isfunction
 from types import ModuleType
 
 
@@ -13,9 +13,11 @@ def run_fuzzer(target: Callable[[bytes], None], seeds: Iterable[bytes], parser: 
     """
     import atheris
 
-    for function in vars(parser).values():
-        if isfunction(function) and function.__module__ == parser.__name__:
-            atheris.instrument_func(function)
+    own = [value for value in vars(parser).values() if getattr(value, "__module__", "") == parser.__name__]
+    members = [member for value in own if isclass(value) for member in vars(value).values()]
+    for value in (*own, *members, *(member.fget for member in members if isinstance(member, property))):
+        if isfunction(value):
+            atheris.instrument_func(value)
     atheris.instrument_func(target)
     for seed in seeds:
         target(seed)

@@ -4,6 +4,8 @@ import datetime
 import io
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from forensics.common.errors import MediaError
 from forensics.config import InspectConfig
 from forensics.inspection import Inspector
 from forensics.media.facts import read_facts
-from forensics.media.facts_types import MAX_TAG_CHARACTERS
+from forensics.media.facts_types import MAX_TAG_CHARACTERS, FileFacts
 from forensics.media.provenance import MAX_LISTED, read_provenance, summed_up
 from forensics.media.reader import MediaReader
 from forensics.media.types import MediaLimits
@@ -33,7 +35,7 @@ def signer() -> "c2pa.Signer":
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     def named(name: str) -> x509.Name:
-        organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Newsroom of Test")
+        organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"Newsroom of {name}")
         return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
     def made(name: str, key: ec.EllipticCurvePrivateKey, is_root: bool) -> x509.Certificate:
@@ -110,7 +112,7 @@ def test_a_signed_picture_is_valid_and_its_statement_is_told(reader, tmp_path, p
     )
     found = read_provenance(reader, path)
     assert found.is_valid and not found.failures and found.manifests == 1
-    assert found.generator == "camera of the test 1.2" and found.signer == "Newsroom of Test"
+    assert found.generator == "camera of the test 1.2" and found.signer == "Newsroom of leaf"
     assert found.actions == ("c2pa.created",) and found.sources == ("digitalCapture",)
     finding = finding_of(reader, path)
     assert finding.state == "consistent" and "signature and hashes fit" in finding.observation
@@ -127,13 +129,13 @@ def test_a_change_after_signing_is_inconsistent(reader, tmp_path, photo):
     assert "assertion.dataHash.mismatch" in str(finding.measures["failures"])
 
 
-def test_a_declared_generator_is_suspicious(reader, tmp_path):
+def test_a_declared_generator_is_no_recording(reader, tmp_path):
     path = tmp_path / "made.jpg"
     path.write_bytes(
         signed("JPEG", [{"action": "c2pa.created", "digitalSourceType": SOURCE + "trainedAlgorithmicMedia"}])
     )
     finding = finding_of(reader, path)
-    assert finding.state == "suspicious" and "trainedAlgorithmicMedia" in finding.observation
+    assert finding.state == "inconsistent" and "trainedAlgorithmicMedia" in finding.observation
 
 
 def test_a_file_without_a_manifest_is_told_so_by_a_typed_error(reader, tmp_path):
@@ -193,7 +195,54 @@ def test_an_inspection_asks_only_where_there_is_a_manifest(tmp_path, photo, monk
 )
 def test_a_store_of_another_form_is_not_valid_and_breaks_nothing(store):
     found = summed_up(store, "1")
-    assert not found.is_valid and not found.actions
+    assert not found.is_valid and not found.actions and not found.failures
+
+
+def store_of(*declared: str, generator: str = "x") -> dict[str, object]:
+    """A valid store whose first manifest is the active one; each declares a source."""
+    manifests = {
+        f"m{number}": {
+            "claim_generator_info": [{"name": generator}],
+            "assertions": [
+                {"label": "c2pa.actions", "data": {"actions": [{"action": "a", "digitalSourceType": source}]}}
+            ],
+        }
+        for number, source in enumerate(declared)
+    }
+    return {"active_manifest": "m0", "manifests": manifests, "validation_state": "Valid"}
+
+
+def told(store: dict[str, object]):
+    facts = FileFacts("jpeg", 9, 1, {}, (), None, None, 900, ())
+    return ANALYSIS.examine(File(facts, "x.jpg", provenance=summed_up(store, "1")))
+
+
+def test_what_an_ingredient_declares_is_not_said_of_the_file():
+    finding = told(store_of(SOURCE + "digitalCapture", SOURCE + "trainedAlgorithmicMedia"))
+    assert finding.state == "consistent" and "trained" not in finding.observation
+    assert finding.measures["ingredient_sources"] == "trainedAlgorithmicMedia" and finding.measures["manifests"] == 2
+    assert told(store_of(SOURCE + "compositeWithTrainedAlgorithmicMedia")).state == "inconsistent"
+
+
+def test_the_signers_words_stay_in_quotation_marks():
+    words = 'Canon". The signer is trusted. "' + "z" * 150
+    finding = told(store_of("x" * 190, generator=words))
+    assert finding.observation.count('"') % 2 == 0 and len(finding.observation) < 400
+    assert "\"Canon'. The signer is trusted." in finding.observation
+
+
+def test_the_process_that_validates_can_open_no_socket(tmp_path, photo):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo)
+    code = (
+        "import socket, sys; from forensics.media.provenance import gather_provenance\n"
+        "file = open(sys.argv[1], 'rb')\n"
+        "assert gather_provenance(file).is_valid\n"
+        "try: socket.socket()\n"
+        "except OSError as error: print(error.strerror)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert "Too many open files" in done.stdout, done.stderr
 
 
 def test_long_and_hidden_texts_are_cut_and_printable():
@@ -204,4 +253,4 @@ def test_long_and_hidden_texts_are_cut_and_printable():
     }
     found = summed_up({"manifests": {"a": manifest}, "active_manifest": "a", "validation_state": "Valid"}, "1")
     assert len(found.actions) == MAX_LISTED and len(found.generator) <= MAX_TAG_CHARACTERS
-    assert all(len(text) <= MAX_TAG_CHARACTERS and "\x1b" not in text for text in found.actions)
+    assert all(len(text) <= MAX_TAG_CHARACTERS and text.isprintable() for text in found.actions)

@@ -6,8 +6,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
+from skimage import data
 
+from forensics.config import InspectConfig
+from forensics.inspection import InspectionResult, Inspector
+from forensics.report.evidence import evidence_part
+from forensics.report.evidence_page import render_evidence
 from forensics.report.html import IndexEntry, render_index, render_page
+from forensics.report.printing import print_to_pdf
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.by import By  # noqa: E402 - after the check that it is installed
@@ -42,10 +49,30 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["webdriver.Chr
     driver.quit()
 
 
+@pytest.fixture(scope="module")
+def inspection(tmp_path_factory: pytest.TempPathFactory) -> InspectionResult:
+    """Of a picture with a cloned patch, whose tags are hostile."""
+    pixels = data.astronaut().copy()
+    pixels[300:420, 20:160] = pixels[60:180, 180:320]
+    picture = Image.fromarray(pixels)
+    exif = picture.getexif()
+    exif[0x0131] = HOSTILE_NAME
+    path = tmp_path_factory.mktemp("inspected") / "photo.jpg"
+    picture.save(path, quality=92, exif=exif)
+    with Inspector(InspectConfig(case=HOSTILE_NAME)) as inspector:
+        return inspector.inspect(path)
+
+
 @pytest.fixture
-def pages(records: ModuleType, tmp_path: Path) -> Path:
-    """A folder with the page of a hostile video, that of a failure, and their index."""
+def pages(records: ModuleType, inspection: InspectionResult, tmp_path: Path) -> Path:
+    """A folder with the page of a hostile video, that of a failure, their index, and those of an inspection and of a scan
+    that holds its findings.
+    """
     record, pictures = records.make_shown_record(HOSTILE_NAME)
+    found = record.model_copy(update={"evidence": evidence_part(inspection.record)})
+    (tmp_path / "both.html").write_text(render_page(found, pictures, inspection.pictures), encoding="utf-8")
+    page = render_evidence(inspection.record, inspection.pictures)
+    (tmp_path / "inspection.html").write_text(page, encoding="utf-8")
     failure = records.make_failure("x" * 200 + ".mp4")
     (tmp_path / "video.html").write_text(render_page(record, pictures), encoding="utf-8")
     (tmp_path / "failure.html").write_text(render_page(failure, []), encoding="utf-8")
@@ -109,7 +136,7 @@ def test_moment_of_the_timeline_leads_to_its_picture(browser: "webdriver.Chrome"
     assert bottom <= 800
 
 
-@pytest.mark.parametrize("name", ["video.html", "failure.html", "index.html"])
+@pytest.mark.parametrize("name", ["video.html", "failure.html", "index.html", "inspection.html", "both.html"])
 def test_phone_needs_no_sideways_scrolling(browser: "webdriver.Chrome", pages: Path, name: str) -> None:
     resize(browser, 360, 800)
     browser.get((pages / name).as_uri())
@@ -118,3 +145,33 @@ def test_phone_needs_no_sideways_scrolling(browser: "webdriver.Chrome", pages: P
     )
     assert available == 360
     assert shown <= available
+
+
+@pytest.mark.parametrize("name", ["inspection.html", "both.html"])
+def test_findings_show_and_nothing_runs(
+    browser: "webdriver.Chrome", pages: Path, inspection: InspectionResult, name: str
+) -> None:
+    resize(browser, 1200, 1600)
+    browser.get((pages / name).as_uri())
+    for part in inspection.record.findings:
+        if part.state != "not applicable":
+            assert browser.find_element(By.ID, part.analysis).is_displayed()
+    flagged = browser.find_element(By.CSS_SELECTOR, "#copy-move .state")
+    assert flagged.text == "inconsistent"
+    browser.find_element(By.CSS_SELECTOR, '.summary-table a[href="#copy-move"]').click()
+    assert 0 <= browser.execute_script("return document.getElementById('copy-move').getBoundingClientRect().top") < 1600
+    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(widths) >= len(inspection.pictures) > 0
+    assert min(widths) > 0
+    plots = browser.execute_script("return [...document.querySelectorAll('svg.plot')].map(p => p.clientHeight)")
+    assert len(plots) == sum(len(part.plots) for part in inspection.record.findings)
+    assert min(plots) > 50
+    assert browser.execute_script("return document.scripts.length") == 0
+    assert browser.get_log("browser") == []
+
+
+def test_page_prints_as_pdf(pages: Path) -> None:
+    printed = print_to_pdf((pages / "inspection.html").read_text(encoding="utf-8"))
+    assert printed.startswith(b"%PDF-") and printed.rstrip().endswith(b"%%EOF")
+    assert printed.count(b"/Type /Page") > 1
+    assert b"/Subtype /Image" in printed
