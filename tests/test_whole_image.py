@@ -103,7 +103,7 @@ def test_the_mean_over_the_tiles_is_calibrated(tmp_path: Path, weights: Path) ->
         ("whole-image", True, None),
         ("spectrum", False, 0.5),
     ]
-    assert (record.input.view, record.schema_version) == ("whole", "1.1")
+    assert (record.input.view, record.schema_version) == ("whole", "1.2")
     (track,) = record.tracks
     (sample,) = track.samples
     assert sample.box == (0, 0, 800, 530)

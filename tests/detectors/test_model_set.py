@@ -20,6 +20,7 @@ from forensics.detectors.model_set import (
     ModelSet,
     WeightFile,
     checked_file,
+    checked_files,
     load_model_set,
     log_odds_of_any,
 )
@@ -103,7 +104,7 @@ def test_the_shipped_set_is_whole():
     model_set, folder = load_model_set()
     assert folder == DEFAULT_FOLDER
     for name in model_set.weights:
-        checked_file(model_set, folder, name)
+        checked_files(model_set, folder, name)
     for calibration in model_set.calibrations.values():
         assert set(calibration.coefficients) <= set(model_set.weights)
     assert set(model_set.operating_points) == set(model_set.calibrations)
