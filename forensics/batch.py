@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from forensics import __version__
-from forensics.analysis.catalogue import analyses
 from forensics.common.outcomes import Outcome
 from forensics.common.progress import Progress
 from forensics.config import ScanConfig
@@ -17,7 +16,7 @@ from forensics.inspection import Inspector, analyses_version
 from forensics.recording import hash_or_none
 from forensics.report.findings import map_files
 from forensics.report.html import IndexEntry, render_index, render_page
-from forensics.report.manifest import SUFFIX, discard_report, is_intact, write_with_manifest
+from forensics.report.manifest import SUFFIX, is_intact, write_report, write_with_manifest
 from forensics.report.record import ClockPart, InputPart, Record
 from forensics.report.store import OutputFolder, record_key
 from forensics.report.summary import csv_text
@@ -163,9 +162,7 @@ class _Batch:
         if self.config.evidence:
             manifest = write_with_manifest(folder, stem, record.input, contents)
         else:
-            discard_report(folder, stem)
-            for name, content in contents.items():
-                folder.write(name, content)
+            write_report(folder, stem, contents)
         # What could not be analysed is tried again next time: the cause may lie outside the file.
         if key and record.outcome.analysed and not (record.evidence and record.evidence.message):
             folder.remember(key, stem)
@@ -177,7 +174,7 @@ def _maps_of(record: Record) -> list[str]:
 
 
 def _key(entry: Input | Unusable, digest: str, scanner: Scanner) -> str:
-    known = scanner.weights_sha256 + (analyses_version(analyses()) if scanner.config.evidence else "")
+    known = scanner.weights_sha256 + (analyses_version() if scanner.config.evidence else "")
     return record_key(digest, entry.shown, scanner.options_sha256, known, __version__)
 
 

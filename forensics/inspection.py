@@ -8,7 +8,7 @@ Reads top to bottom. Nothing here opens media or measures by itself: each line c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,6 +76,7 @@ class Looked:
     no_provenance: str = ""
     media: MediaPart | None = None
     picture: Picture | None = None
+    reduced: Rgb | None = None  # the same, for what compares previews with it
     clip: Clip | None = None
     not_run: list[NotRunPart] = field(default_factory=list)
     error: MediaError | None = None
@@ -199,6 +200,7 @@ class Inspector:
                 orientation = looked.facts.orientation if looked.facts else 1
                 pixels = as_stored(sample.pixels, orientation)
                 looked.picture = Picture(pixels, looked.facts.jpeg if looked.facts else None)
+                looked.reduced = reduce_picture(pixels, SHOWN_PX)
                 return
             breakdown = ""
             counted = 0
@@ -257,9 +259,9 @@ class Inspector:
         return self._faces
 
 
-def analyses_version(found: Sequence[Analysis[Any]]) -> str:
+def analyses_version() -> str:
     """What decides findings beside the options: which analyses there are, and the library that validates manifests."""
-    return sha256_of_text(f"inspection {' '.join(analysis.name for analysis in found)} {library_version()}")
+    return sha256_of_text(f"inspection {' '.join(analysis.name for analysis in analyses())} {library_version()}")
 
 
 def _subject(needs: Needs, looked: Looked) -> Picture | Clip | File | None:
@@ -269,9 +271,8 @@ def _subject(needs: Needs, looked: Looked) -> Picture | Clip | File | None:
         return looked.clip
     if looked.facts is None:
         return None
-    shown = None if looked.picture is None else reduce_picture(looked.picture.pixels, SHOWN_PX)
     name = printable(looked.path.name)
-    return File(looked.facts, name, looked.thumbnail, shown, looked.provenance, looked.no_provenance)
+    return File(looked.facts, name, looked.thumbnail, looked.reduced, looked.provenance, looked.no_provenance)
 
 
 @contextmanager

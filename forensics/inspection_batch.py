@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from forensics import __version__
-from forensics.analysis.catalogue import analyses
 from forensics.common.errors import MediaError
 from forensics.common.progress import Progress
 from forensics.config import InspectConfig
@@ -120,7 +119,7 @@ class _Named:
 
 def _key(entry: Input | Unusable, digest: str, inspector: Inspector) -> str:
     # A file that is inspected is the same file that is scanned: the kind keeps the two records apart.
-    return record_key(digest, entry.shown, inspector.options_sha256, analyses_version(analyses()), __version__)
+    return record_key(digest, entry.shown, inspector.options_sha256, analyses_version(), __version__)
 
 
 def _pages(config: InspectConfig) -> tuple[str, ...]:

@@ -33,22 +33,24 @@ def write_with_manifest(folder: OutputFolder, stem: str, file: NamedFile, conten
 
     file: the input, as its record names it. Raises UsageError as OutputFolder.write does.
     """
-    discard_report(folder, stem)
-    for name, content in contents.items():
-        folder.write(name, content)
+    write_report(folder, stem, contents)
     files = {name: sha256_of_file(folder.folder / name) for name in sorted(contents)}
     manifest = ManifestOfFiles(input_path=file.path, input_sha256=file.sha256, files=files).to_json() + "\n"
     folder.write(f"{stem}{SUFFIX}", manifest)
     return sha256_of_text(manifest)
 
 
-def discard_report(folder: OutputFolder, stem: str) -> None:
-    """Remove an earlier report of the same name, manifest first: what is not written again would not fit what is."""
+def write_report(folder: OutputFolder, stem: str, contents: Mapping[str, str | bytes]) -> None:
+    """Write all files of an input by name, without a manifest. What an earlier report of the same name left is removed
+    before, its manifest first: what is not written again would not fit what is.
+    """
     path = folder.folder / f"{stem}{SUFFIX}"
-    manifest = _read(path)
+    earlier = _read(path)
     folder.discard(path.name)
-    for name in manifest.files if manifest is not None else ():
+    for name in earlier.files if earlier is not None else ():
         folder.discard(name)
+    for name, content in contents.items():
+        folder.write(name, content)
 
 
 def is_intact(folder: OutputFolder, stem: str, names: Iterable[str]) -> bool:
