@@ -13,6 +13,8 @@ from torch.overrides import TorchFunctionMode
 from generators.checkpoint import SHIPPED, read_meta
 from generators.config import GanConfig
 from generators.system import SYSTEMS, System, configured, system_named
+from generators.translator import TRANSLATORS, translator_named
+from generators.translator import configured as configured_translator
 
 # Conditional systems have as many classes as the data: their sizes are shown for this many, as CIFAR-10 has.
 SHOWN_CLASSES = 10
@@ -67,6 +69,23 @@ def describe_systems() -> list[SystemCard]:
         system = system_named(name)
         sizes = tuple(_size(system, preset) for preset in system.presets)
         cards.append(SystemCard(name, system.title, line, system.reference, system.condition, sizes))
+    return cards
+
+
+def describe_translators() -> list[SystemCard]:
+    """Every system of pairs; image_px is that of the output. The discriminator counts where the preset has one."""
+    cards = []
+    for name, (_, line) in TRANSLATORS.items():
+        translator = translator_named(name)
+        sizes = []
+        for preset in translator.presets:
+            config = configured_translator(translator, preset, {})
+            with torch.device("meta"), _Unnumbered():
+                drawing = sum(p.numel() for p in translator.generator(config).parameters())
+                judging = translator.discriminator(config).parameters() if config.adversarial_weight else ()
+                judges = sum(p.numel() for p in judging)
+            sizes.append(PresetSize(preset, config.image_px, config.batch_size, config.steps, 0, drawing, judges))
+        cards.append(SystemCard(name, translator.title, line, translator.reference, "picture", tuple(sizes)))
     return cards
 
 

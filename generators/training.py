@@ -25,7 +25,7 @@ def train(
     overwrite: bool = False,
 ) -> Outcome:  # fmt: skip
     """Begin a run, or go on with the one in the folder. Raises UsageError for one begun with other options or data."""
-    request = request.model_copy(update={"data": tuple(_resolved(path) for path in request.data)})
+    request = request.model_copy(update={"data": tuple(resolved(path) for path in request.data)})
     claim(folder, overwrite)
     stored = read_run(folder)
     if stored is not None:
@@ -50,7 +50,7 @@ def train(
             processes=processes.count,
             device=processes.device.type,
             request=request,
-            data=_record(pictures),
+            data=data_record(pictures),
             versions=versions(),
         )
         _check_data(stored, run)
@@ -73,7 +73,7 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Outcome:
     return train(system_named(stored.system), stored.preset, config, stored.request, folder, progress)
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
     """Absolute, links followed. Raises UsageError for a name that run.json cannot hold, before hours of decoding."""
     real = path.resolve()
     try:
@@ -98,7 +98,8 @@ def _fitted(system: System, config: GanConfig, pictures: Pictures) -> GanConfig:
     return config.model_copy(update={"classes": found})
 
 
-def _record(pictures: Pictures) -> DataRecord:
+def data_record(pictures: Pictures) -> DataRecord:
+    """What a run says of its pictures."""
     return DataRecord(
         name=", ".join(sorted({item.dataset or printable(item.path.parent.name) for item in pictures.items})),
         pictures=len(pictures),

@@ -12,6 +12,11 @@ COMMANDS = {
     "interpolate": ("generators.cli.interpolate", "Show what lies between samples: a strip, a clip."),
     "quality": ("generators.cli.quality", "Measure samples: KID, FID, precision, recall, memorisation."),
     "faceswap": ("generators.faceswap.cli", "Swap faces: extract, train, convert; or warp without training."),
+    "train-translator": (
+        "generators.cli.train_translator",
+        "Train a network that draws pictures from pictures: restored, enlarged, drawn.",
+    ),
+    "translate": ("generators.cli.translate", "Send pictures through a trained translator."),
     "stills": (
         "generators.stills.cli",
         "Families of fakes made from a manifest's reals: swaps, samples, redrawn faces.",

@@ -28,12 +28,16 @@ def command(shown_as: str) -> None:
     from dataclasses import asdict
 
     from forensics.cli.lines import print_lines
-    from generators.catalogue import describe_shipped, describe_systems
+    from generators.catalogue import describe_shipped, describe_systems, describe_translators
     from generators.faceswap.training.presets import describe_swaps
 
-    systems, shipped = describe_systems(), describe_shipped()
+    systems, translators, shipped = describe_systems(), describe_translators(), describe_shipped()
     if shown_as == "json":
-        known = {"systems": [asdict(card) for card in systems], "shipped": [asdict(card) for card in shipped]}
+        known = {
+            "systems": [asdict(card) for card in systems],
+            "translators": [asdict(card) for card in translators],
+            "shipped": [asdict(card) for card in shipped],
+        }
         print_lines([json.dumps(known, indent=2)])
         return
     _print_systems(systems)
@@ -41,6 +45,10 @@ def command(shown_as: str) -> None:
     _print_presets(systems)
     print_lines([""])
     _print_shipped(shipped)
+    print_lines(["", "pictures from pictures (forensics generate train-translator --help)", ""])
+    _print_systems(translators)
+    print_lines([""])
+    _print_presets(translators)
     print_lines(["", "face swaps (forensics generate faceswap --help)", *(f"  {line}" for line in describe_swaps())])
 
 

@@ -11,8 +11,8 @@ Examples:
   forensics generate resume runs/swap
 
 \b
-Takes data and options from the run's run.json, of a GAN or of a face swap. Exit
-status: 0 done, also when nothing was left to train, which is said; 130 stopped by
+Takes data and options from the run's run.json, of a GAN, a face swap or a
+translator. Exit status: 0 done, also when nothing was left to train, which is said; 130 stopped by
 Ctrl-C, with the step saved.
 """
 
@@ -26,6 +26,7 @@ def command(run: str, steps: int | None, quiet: bool) -> None:
     from forensics.common.progress import Progress
     from generators.faceswap.training.run_record import is_swap_run
     from generators.launch import stopped_with
+    from generators.translation.run_record import is_translation_run
 
     progress, folder = Progress(quiet), Path(run)
     with stopped_with(folder):
@@ -34,6 +35,11 @@ def command(run: str, steps: int | None, quiet: bool) -> None:
             from generators.faceswap.training.training import resume as resume_swap
 
             show_training(resume_swap(folder, steps, progress), folder)
+        elif is_translation_run(folder):
+            from generators.cli.translated import show_training as show_translator
+            from generators.translation.training import resume as resume_translator
+
+            show_translator(resume_translator(folder, steps, progress), folder)
         else:
             from generators.cli.outcome import train_and_sample
             from generators.training import resume

@@ -111,7 +111,7 @@ def cut_all(
             if isinstance(picture, Miss):
                 cuts.append(picture)
                 continue
-            square = squares.get(i, _middle(picture))
+            square = squares.get(i, middle_of(picture))
             cuts.append(square if isinstance(square, Miss) else Cut(square, resized(picture, square, px)))
     return cuts
 
@@ -120,7 +120,7 @@ def _cut_middle(path: Path, px: int) -> Cut | Miss:
     picture = _read(path)
     if isinstance(picture, Miss):
         return picture
-    square = _middle(picture)
+    square = middle_of(picture)
     return Cut(square, resized(picture, square, px))
 
 
@@ -133,7 +133,8 @@ def _read(path: Path) -> Frame | Miss:
     return picture if min(height, width) >= MIN_SIDE_PX else Miss(TOO_SMALL, f"{width} x {height} pixels")
 
 
-def _middle(picture: Frame) -> Square:
+def middle_of(picture: Frame) -> Square:
+    """The largest square in the middle of a picture."""
     height, width = picture.shape[:2]
     side = middle_square(picture).shape[0]
     return (width - side) // 2, (height - side) // 2, side

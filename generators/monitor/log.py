@@ -1,5 +1,6 @@
 """The log of a training run: log.jsonl, one JSON object a line, of a few kinds: `train` and `quality` of a GAN, `swap` and
-`reconstruction` of a face swap, `autoencoder` and `redrawn` of an autoencoder of faces.
+`reconstruction` of a face swap, `autoencoder` and `redrawn` of an autoencoder of faces, `translation` and `likeness` of a
+translator of pictures.
 
 Lines are only appended, so a kill costs at most the line being written: a last line without its end is not read, and the
 next append cuts it off. A resumed or rolled-back run takes back the lines after its checkpoint with `forget_after`.
@@ -99,8 +100,39 @@ class RedrawnRow(Measurement):
     psnr_db: float
 
 
+class TranslationRow(Entry):
+    """How training of a translator went since the row before: means over those steps.
+
+    loss: what the generator minimised. l1 of pictures in [-1, 1]; perceptual, adversarial, loss_d: 0 where there is none;
+    accuracy: share of patches that the discriminator was right about, NaN without one.
+    """
+
+    kind: Literal["translation"] = "translation"
+    loss: float
+    l1: float
+    perceptual: float
+    adversarial: float
+    loss_d: float
+    accuracy: float
+    steps_per_s: float
+
+
+class LikenessRow(Measurement):
+    """How like their targets the outputs for pictures are that were not trained on: means over pictures, PSNR in dB.
+
+    before_psnr_db: of the inputs themselves (enlarged by cubic interpolation where they are smaller).
+    """
+
+    kind: Literal["likeness"] = "likeness"
+    psnr_db: float
+    ssim: float
+    before_psnr_db: float
+    before_ssim: float
+
+
 AnyRow = Annotated[
-    Row | QualityRow | SwapRow | ReconstructionRow | AutoencoderRow | RedrawnRow, Field(discriminator="kind")
+    Row | QualityRow | SwapRow | ReconstructionRow | AutoencoderRow | RedrawnRow | TranslationRow | LikenessRow,
+    Field(discriminator="kind"),
 ]
 _LINE: TypeAdapter[AnyRow] = TypeAdapter(AnyRow)
 R = TypeVar("R", bound=Entry)
@@ -124,6 +156,12 @@ def read_swap_log(path: Path) -> tuple[list[SwapRow], list[ReconstructionRow]]:
     """A face swap's rows, as `read_log`."""
     rows = list(_rows(path))
     return _of_kind(rows, SwapRow), _of_kind(rows, ReconstructionRow)
+
+
+def read_translation_log(path: Path) -> tuple[list[TranslationRow], list[LikenessRow]]:
+    """A translator's rows, as `read_log`."""
+    rows = list(_rows(path))
+    return _of_kind(rows, TranslationRow), _of_kind(rows, LikenessRow)
 
 
 def measured_steps(path: Path) -> set[int]:

@@ -30,19 +30,25 @@ def seconds_of(command, rounds=7):
     return statistics.median(values), min(values), max(values)
 
 
+def tree_mb(process=None):
+    """Memory of a process (this one) and its children now, in MiB."""
+    process = process or psutil.Process()
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            info = one.memory_full_info()
+            total += getattr(info, "pss", 0) or info.rss
+        except psutil.Error:
+            continue
+    return total / (1 << 20)
+
+
 def peak_mb(command):
     """Greatest memory of a command and its children, in MiB."""
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0.0
     while process.poll() is None:
-        total = 0
-        for one in [process, *process.children(recursive=True)]:
-            try:
-                info = one.memory_full_info()
-                total += getattr(info, "pss", 0) or info.rss
-            except psutil.Error:
-                continue
-        peak = max(peak, total / (1 << 20))
+        peak = max(peak, tree_mb(process))
         time.sleep(0.05)
     return peak
 

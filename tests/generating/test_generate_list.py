@@ -12,6 +12,7 @@ from generators.catalogue import SHOWN_CLASSES, describe_shipped, describe_syste
 from generators.checkpoint import write_checkpoint
 from generators.cli import COMMANDS
 from generators.system import SYSTEMS, configured, system_named
+from generators.translator import TRANSLATORS
 
 
 def run(*arguments):
@@ -80,7 +81,7 @@ def test_the_list_fits_a_terminal_and_names_all():
     result = run("list")
     assert result.exit_code == 0, result.output
     assert max(map(len, result.stdout.splitlines())) <= 100
-    for name in SYSTEMS:
+    for name in (*SYSTEMS, *TRANSLATORS):
         assert name in result.stdout
     assert "3,576,704" in result.stdout
     assert "arXiv 1511.06434" in result.stdout
@@ -92,6 +93,10 @@ def test_programs_get_json(cards):
     assert [card["name"] for card in known["systems"]] == list(SYSTEMS)
     assert known["systems"][1]["presets"][0]["generator"] == cards["dcgan"].presets[0].generator
     assert isinstance(known["shipped"], list)
+    by_name = {card["name"]: card["presets"] for card in known["translators"]}
+    assert list(by_name) == list(TRANSLATORS)
+    assert by_name["restore"][0]["discriminator"] == 0  # its preset has no adversary
+    assert by_name["pix2pix"][-1]["generator"] == 54_413_955
 
 
 def test_the_group_knows_its_commands():
@@ -103,7 +108,7 @@ def test_the_group_knows_its_commands():
     assert "generate" in CliRunner().invoke(cli, ["--help"]).stdout
 
 
-@pytest.mark.parametrize("name", ["list", "sample", "interpolate"])
+@pytest.mark.parametrize("name", ["list", "sample", "interpolate", "train-translator", "translate"])
 def test_help_teaches(name):
     result = run(name, "--help")
     assert result.exit_code == 0

@@ -1,0 +1,68 @@
+"""`forensics generate translate`."""
+
+from pathlib import Path
+
+import click
+
+# As a scan says that some inputs could not be analysed.
+SOME_FAILED = 3
+
+EPILOG = """\b
+Examples:
+  forensics generate translate photo.jpg --model runs/denoise --output out
+  forensics generate translate fakes/manifest.csv --split test --model runs/denoise --output laundered
+  forensics generate translate photos/ --model runs/x4 --format jpeg:90 --output large
+
+\b
+MODEL is a run of `train-translator` (its best checkpoint by PSNR, its newest where
+it has an adversary), or a .safetensors file. Pictures have any size: they go
+through the network in tiles; those of restore and srgan give what the whole
+picture would, those of pix2pix are blended. Give it what it learned to draw
+from: a model of --make edges wants drawings.
+
+\b
+Writes pictures/, manifest.csv (label 1: what a network has redrawn is no longer a
+recording; made_of_label keeps what a manifest said) and translate.json. The same command
+again goes on where it stopped. Exit status: 0 done, 3 some could not be read.
+"""
+
+
+@click.command("translate", epilog=EPILOG)
+@click.argument("paths", nargs=-1, required=True, metavar="PICTURE|FOLDER|MANIFEST...")
+@click.option("--model", required=True, metavar="MODEL", help="What translates: a run, or a file of its checkpoints.")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Folder of the pictures.")
+@click.option("--split", type=click.Choice(["train", "dev", "test", "any"]), default="any", show_default=True,
+              help="Rows of manifests.")  # fmt: skip
+@click.option("--tile", "tile_px", type=click.IntRange(32, 8192), default=256, show_default=True, metavar="PX",
+              help="Side of the tiles: larger ones are faster and take more memory.")  # fmt: skip
+@click.option("--format", "picture_format", default="png", show_default=True, metavar="png|jpeg:Q",
+              help="Encoding of the pictures; Q from 1 to 100.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+              help="Where the network runs.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace pictures of another recipe.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+def command(
+    paths: tuple[str, ...], model: str, output: str, split: str, tile_px: int, picture_format: str, device: str,
+    overwrite: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Send pictures through a trained translator: restored, enlarged, redrawn."""
+    from forensics.common.errors import UsageError
+    from forensics.common.progress import Progress
+    from generators.devices import device_named
+    from generators.translation.applying import apply, pictures_of_paths
+    from generators.translation.loaded import load_translator
+
+    missing = [path for path in paths if not Path(path).exists()]
+    if missing:
+        raise UsageError(f"{missing[0]} does not exist", "pictures, folders of them, or manifests")
+    items = pictures_of_paths([Path(path) for path in paths], split)
+    loaded = load_translator(model, device_named(device))
+    done = apply(
+        loaded, items, Path(output), tile_px=tile_px, picture_format=picture_format, overwrite=overwrite,
+        progress=Progress(quiet),
+    )  # fmt: skip
+    there = f", {done.found} of them there already" if done.found else ""
+    click.echo(f"{done.pictures} pictures by {loaded.what}{there}: {done.manifest}")
+    if done.failed:
+        click.echo(f"{len(done.failed)} could not be read")
+    return SOME_FAILED if done.failed else 0

@@ -1,0 +1,36 @@
+"""What `train-translator` and `resume` say of a run at its end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from forensics.common.errors import UsageError
+from generators.launch import is_first_process
+
+if TYPE_CHECKING:
+    from generators.translation.trainer import TranslationTrainer
+
+
+def show_training(trainer: "TranslationTrainer", folder: Path) -> None:
+    """Steps, figures of the last measurement, and of the best where it is another; what to do next."""
+    if not is_first_process():
+        return
+    from generators.monitor.log import read_translation_log
+    from generators.run_folder import LOG_FILE
+    from generators.translation.run_record import read_translation_run
+
+    run = read_translation_run(folder)
+    if run is None:
+        raise UsageError(f"{folder} lost its run.json", "was it deleted?")
+    click.echo(f"{run.system}: {trainer.step} steps on {run.data.pictures} pictures, {run.config.image_px} px of each")
+    likenesses = read_translation_log(folder / LOG_FILE)[1]
+    for row in likenesses[-1:]:
+        click.echo(
+            f"{min(run.held_out, run.config.quality_pictures)} pictures it never saw, step {row.step}: PSNR "
+            f"{row.psnr_db:.2f} dB (the inputs {row.before_psnr_db:.2f}), SSIM {row.ssim:.3f} ({row.before_ssim:.3f})"
+        )
+    best = max(likenesses, key=lambda row: row.psnr_db, default=None)
+    if best is not None and best.step != likenesses[-1].step and not run.config.adversarial_weight:
+        click.echo(f"the best, which is applied: step {best.step}, PSNR {best.psnr_db:.2f} dB, SSIM {best.ssim:.3f}")
+    click.echo(f"apply it: forensics generate translate PICTURES --model {folder} --output DIR")

@@ -1,0 +1,67 @@
+"""A trained translator, ready to be applied: averaged weights, float32, in eval mode."""
+
+from dataclasses import dataclass
+
+import torch
+
+from forensics.common.errors import UsageError, WeightsError
+from forensics.common.files import sha256_of_file
+from generators.checkpoint import AVERAGE, find_model, read_checkpoint
+from generators.config import checked
+from generators.translation_config import TranslationConfig
+from generators.translator import TRANSLATORS, PictureNetwork, Translator, translator_named
+
+HINT = "`forensics generate train-translator` makes one"
+DAMAGED = "the checkpoint is of another version, or damaged"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedTranslator:
+    """Networks of one checkpoint; `what` is how its outputs are named in manifests: the system, and its task."""
+
+    translator: Translator
+    config: TranslationConfig
+    network: PictureNetwork
+    sha256: str
+    step: int
+    device: torch.device
+
+    @property
+    def what(self) -> str:
+        """`restore:denoise`, `srgan:x4`, `pix2pix:edges`."""
+        config = self.config
+        if config.task != "none":
+            return f"{self.translator.name}:{config.task}"
+        if config.scale > 1:
+            return f"{self.translator.name}:x{config.scale}"
+        return f"{self.translator.name}:{config.make}" if config.make != "none" else self.translator.name
+
+    @property
+    def reach_px(self) -> int | None:
+        """How far around a pixel of the input its output depends on it; None: on the whole picture."""
+        return self.network.reach_px
+
+
+def load_translator(spec: str, device: torch.device) -> LoadedTranslator:
+    """A run's best checkpoint (its newest where none is best), or a file. Raises UsageError or WeightsError."""
+    path = find_model(spec)
+    tensors, meta = read_checkpoint(path, AVERAGE)
+    if str(meta.get("system")) not in TRANSLATORS:
+        raise WeightsError(f"{path} is not a translator's", HINT)
+    try:
+        translator = translator_named(str(meta["system"]))
+        config = checked(TranslationConfig, dict(meta["config"]), DAMAGED)
+        with torch.device("meta"):  # what the file says is believed only as far as its tensors bear it out
+            expected = {name: value.shape for name, value in translator.generator(config).state_dict().items()}
+        weights = {name.removeprefix(AVERAGE): value for name, value in tensors.items()}
+        if {name: value.shape for name, value in weights.items()} != expected:
+            raise ValueError(f"weights that do not fit {translator.name}")
+        network = translator.generator(config)
+        network.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        )
+        step = int(meta["step"])
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, UsageError) as error:
+        raise WeightsError(f"{path}: {(str(error).splitlines() or ['damaged'])[0]}", DAMAGED) from error
+    network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    return LoadedTranslator(translator, config, network, sha256_of_file(path), step, device)

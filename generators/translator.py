@@ -1,0 +1,97 @@
+"""What a translator of pictures is: networks and presets, one file of `generators.networks`, one line of the registry."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from forensics.common.errors import UsageError
+from generators.config import checked
+from generators.translation_config import TranslationConfig
+
+# Where pairs of input and target come from: the pictures are targets that inputs are made of (`made`), or pairs are given.
+Pairing = Literal["made", "given or made"]
+HELP = "forensics generate train-translator --help"
+
+
+class PictureNetwork(nn.Module):
+    """x (N, 3, H, W) in [-1, 1] -> (N, 3, scale H, scale W) in about [-1, 1].
+
+    reach_px: how many pixels of the input around one an output pixel depends on, or None where it is the whole picture
+    (which then has the side `image_px`).
+    """
+
+    reach_px: int | None = None
+
+
+class Critic(nn.Module):
+    """A discriminator that shows what it sees."""
+
+    def features(self, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps of pictures y (with inputs x, if it looks at them), the last of them logits, high = real."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Translator:
+    """One system that learns from pairs.
+
+    Networks draw their first weights from torch's global generator, which the trainer seeds, and raise UsageError that
+    names the field for sizes they cannot have.
+    ignores: options that mean nothing to it, and are refused.
+    """
+
+    name: str
+    title: str
+    reference: str
+    presets: Mapping[str, Mapping[str, Any]]
+    generator: Callable[[TranslationConfig], PictureNetwork]
+    discriminator: Callable[[TranslationConfig], Critic]
+    pairing: Pairing = "made"
+    ignores: frozenset[str] = frozenset()
+
+
+# Name -> (module with TRANSLATOR, line of `forensics generate list`). Adding a system is one file and one line.
+TRANSLATORS = {
+    "pix2pix": ("generators.networks.pix2pix", "U-Net against a discriminator of patches, from pairs"),
+    "srgan": ("generators.networks.srgan", "twice or four times as large, with and without an adversary"),
+    "restore": ("generators.networks.restore", "denoise, deblock, dehaze or colourise"),
+}
+
+
+def translator_named(name: str) -> Translator:
+    """Raises UsageError for a name that is not in TRANSLATORS."""
+    if name not in TRANSLATORS:
+        raise UsageError(f"there is no translator '{name}'", f"one of: {', '.join(TRANSLATORS)}")
+    translator: Translator = import_module(TRANSLATORS[name][0]).TRANSLATOR
+    return translator
+
+
+def configured(translator: Translator, preset: str, values: dict[str, Any]) -> TranslationConfig:
+    """The preset with the given values over it. Raises UsageError that names what is wrong."""
+    if preset not in translator.presets:
+        raise UsageError(f"{translator.name} has no preset '{preset}'", f"one of: {', '.join(translator.presets)}")
+    fields = TranslationConfig.model_fields
+    idle = sorted(name for name in translator.ignores & values.keys() if values[name] != fields[name].default)
+    if idle:
+        raise UsageError(f"option '{idle[0]}' means nothing to {translator.name}", "leave it out")
+    return checked(TranslationConfig, {**translator.presets[preset], **values}, HELP)
+
+
+def check_sizes(translator: Translator, config: TranslationConfig) -> None:
+    """Raise UsageError that names the field, where the networks cannot have the sizes. Nothing is computed."""
+    given = config.image_px // config.scale
+    with torch.device("meta"), torch.no_grad():
+        generator = translator.generator(config)
+        critic = translator.discriminator(config) if config.adversarial_weight else None
+        try:
+            drawn = generator(torch.empty(2, 3, given, given))
+            if critic is not None:
+                critic.features(drawn, drawn)
+        except (RuntimeError, ValueError) as error:
+            raise UsageError(
+                f"option 'image_px': {config.image_px} is too small for {translator.name}", "64 or more"
+            ) from error
