@@ -9,7 +9,7 @@ Limits: knows the degradation that it was trained on: sampled strengths of one k
 import torch
 
 from generators.networks.patchgan import PatchDiscriminator
-from generators.networks.srgan import LAST_GAIN, Trunk
+from generators.networks.srgan import Trunk
 from generators.translation_config import TranslationConfig
 from generators.translator import PictureNetwork, Translator
 
@@ -24,9 +24,6 @@ class Generator(PictureNetwork):
         self.keeps_luma = config.task == "colourise"
         self.trunk = Trunk(config.width, config.blocks, config.norm)
         self.reach_px = self.trunk.reach_px
-        with torch.no_grad():
-            self.trunk.last.weight.mul_(LAST_GAIN)
-            self.trunk.last.bias.zero_() if self.trunk.last.bias is not None else None
         self.luma: torch.Tensor
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 

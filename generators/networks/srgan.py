@@ -59,6 +59,10 @@ class Trunk(nn.Module):
             doublings += [conv, nn.PixelShuffle(2), nn.PReLU()]
         self.enlarging = nn.Sequential(*doublings)
         self.last = nn.Conv2d(width, 3, OUTER_PX, 1, OUTER_PX // 2)
+        with torch.no_grad():
+            self.last.weight.mul_(LAST_GAIN)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
         # In pixels of the input: each convolution reaches half its kernel, those after a doubling half as far.
         self.reach_px = OUTER_PX // 2 + (2 * blocks + 1) * (INNER_PX // 2)
         for k in range(scale.bit_length() - 1):
@@ -79,9 +83,6 @@ class Generator(PictureNetwork):
         self.scale = config.scale
         self.trunk = Trunk(config.width, config.blocks, config.norm, config.scale)
         self.reach_px = max(self.trunk.reach_px, 2)
-        with torch.no_grad():
-            self.trunk.last.weight.mul_(LAST_GAIN)
-            self.trunk.last.bias.zero_() if self.trunk.last.bias is not None else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         base = nn.functional.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -19,6 +19,7 @@ from generators.game import DTYPES, step_seed
 from generators.objectives import OBJECTIVES
 from generators.optimizers import adam, load_tensors, tensors_of
 from generators.parallel import Processes
+from generators.pictures import to_uint8
 from generators.translation.pairs import Pairs
 from generators.translation_config import TranslationConfig
 from generators.translator import Critic, Translator
@@ -162,8 +163,6 @@ class PairedGame:
     @torch.inference_mode()
     def draw(self, given: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Inputs (N, h, w, 3) uint8 through the averaged generator, in float32."""
-        from generators.pictures import to_uint8
-
         return to_uint8(self.average(self._on_device(given)))
 
     def take_totals(self) -> dict[str, float]:
