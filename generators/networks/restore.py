@@ -45,7 +45,7 @@ TRANSLATOR = Translator(
     reference="Ledig et al. 2016, arXiv 1609.04802; Zhang et al. 2016, arXiv 1608.03981",
     presets={
         "cpu": {"image_px": 64, "picture_px": 128, "width": 32, "blocks": 6, "norm": "none", "batch_size": 16,
-                "steps": 6000, "learning_rate_g": 5e-4, "beta1": 0.9},
+                "steps": 2500, "learning_rate_g": 5e-4, "beta1": 0.9},
         "gpu": {"image_px": 96, "picture_px": 256, "width": 64, "blocks": 16, "norm": "none", "batch_size": 32,
                 "steps": 200_000, "learning_rate_g": 2e-4, "beta1": 0.9, "report_every": 500, "grid_every": 5000,
                 "save_every": 5000, "quality_every": 5000},

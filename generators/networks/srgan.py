@@ -126,10 +126,10 @@ TRANSLATOR = Translator(
     reference="Ledig et al. 2016, arXiv 1609.04802",
     presets={
         # The stage of least error alone; `cpu-gan` goes on from there against the discriminator.
-        "cpu": {"image_px": 128, "scale": 4, "width": 32, "blocks": 8, "norm": "none", "batch_size": 16, "steps": 6000,
+        "cpu": {"image_px": 128, "scale": 4, "width": 32, "blocks": 8, "norm": "none", "batch_size": 16, "steps": 2500,
                 "learning_rate_g": 5e-4, "beta1": 0.9},
         "cpu-gan": {"image_px": 128, "scale": 4, "width": 32, "blocks": 8, "norm": "none", "d_width": 16, "batch_size": 16,
-                    "steps": 8000, "content_steps": 5000, "learning_rate_g": 5e-4, "learning_rate_d": 1e-4, "beta1": 0.9,
+                    "steps": 3500, "content_steps": 2500, "learning_rate_g": 5e-4, "learning_rate_d": 1e-4, "beta1": 0.9,
                     "adversarial_weight": 1e-3, "perceptual_weight": 0.01},
         # The paper's networks, batch and number of steps.
         "gpu": {"image_px": 96, "picture_px": 256, "scale": 4, "batch_size": 16, "steps": 1_200_000,
