@@ -126,7 +126,9 @@ class RobustnessConfig(BenchConfig):
     """Options of `forensics bench robustness`."""
 
     perturb: tuple[str, ...] = Field(
-        (), description="NAME (its five strengths) or NAME:STRENGTH, e.g. jpeg or jpeg:50; all if none; may be repeated"
+        (),
+        description="NAME (its five strengths) or NAME:STRENGTH, e.g. jpeg or jpeg:50; all if none; or a network "
+        "that launders: restore:denoise, restore:deblock, srgan:x2, with =RUN for one of your own; may be repeated",
     )
 
     @property

@@ -7,7 +7,7 @@ are still found; the share that still is scored stands beside it. Intervals draw
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,16 @@ from pydantic import Field
 from eval.benchmark import choose_data, clock_part, dataset_part, open_cache, provenance_part, rows_of
 from eval.blocks import Columns, columns_of, failures_at_the_wrong_end, is_drawn, rounded
 from eval.config import RobustnessConfig
+from eval.laundering import (
+    NETWORKS,
+    SHORT_DIGITS,
+    UNIT,
+    AnyCondition,
+    LaunderingCondition,
+    check_one_each,
+    laundering_of,
+    networks_of,
+)
 from eval.report.robustness import RobustnessPoint, render_robustness, render_robustness_markdown
 from eval.results import SCHEMA_VERSION, DatasetPart, Part, ProvenancePart
 from eval.score_cache import ItemScore
@@ -40,7 +50,7 @@ class ConditionPart(Part):
     detector: str
     family: str = Field(description="a data set, or `all`")
     perturbation: str
-    strength: float | None
+    strength: float | None = Field(description="1 for a network, which has no strengths")
     n_real: int
     n_fake: int
     share_scored: float | None = Field(description="share of all items of the family that got a score")
@@ -65,6 +75,9 @@ class RobustnessResults(Part):
     conditions: list[ConditionPart]
     outcomes: dict[str, dict[str, int]] = Field(
         description="per condition (`clean` first): outcomes over all detectors"
+    )
+    networks: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 of the checkpoint of each network that pictures were laundered by"
     )
     provenance: ProvenancePart
 
@@ -113,6 +126,7 @@ def run_robustness(
         dataset=dataset_part(chosen, rows[scorer.detectors[0]], config),
         conditions=parts,
         outcomes=outcomes,
+        networks=networks_of(conditions),
         provenance=provenance_part(config, scorer.model_set, scorer.folder, clock_part(started, clock)),
     )
     folder.write(JSON_FILE, results.model_dump_json(indent=2) + "\n")
@@ -122,14 +136,21 @@ def run_robustness(
     return results
 
 
-def conditions_of(names: Sequence[str]) -> list[Condition]:
-    """`jpeg` stands for its five strengths, `jpeg:50` for one; nothing for the whole grid. Raises UsageError."""
-    found: list[Condition] = []
+def conditions_of(names: Sequence[str]) -> list[AnyCondition]:
+    """`jpeg` stands for its five strengths, `jpeg:50` for one; nothing for the whole grid. Networks: see `eval.laundering`.
+
+    Raises UsageError, and WeightsError for a network's file.
+    """
+    found: list[AnyCondition] = []
     for name in names or tuple(GRID):
-        if ":" in name:
+        networks: list[LaunderingCondition] = laundering_of(name)
+        if networks:
+            found += networks
+        elif ":" in name:
             found.append(parse_condition(name))
         else:
             found += [Condition(name, strength) for strength in perturbation(name).strengths]
+    check_one_each(found)
     return list(dict.fromkeys(found))
 
 
@@ -140,9 +161,9 @@ def points_of(results: RobustnessResults) -> list[RobustnessPoint]:
             detector=part.detector,
             family=part.family,
             perturbation=part.perturbation,
-            title=GRID[part.perturbation].title,
-            unit=GRID[part.perturbation].unit,
-            strength=part.strength if part.strength is not None else math.nan,
+            title=_title(part.perturbation),
+            unit=UNIT if part.perturbation in NETWORKS else GRID[part.perturbation].unit,
+            strength=_step(part, results.networks),
             auc=part.auc,
             low=part.auc_low,
             high=part.auc_high,
@@ -156,6 +177,17 @@ def points_of(results: RobustnessResults) -> list[RobustnessPoint]:
         for part in results.conditions
         if part.perturbation
     ]
+
+
+def _title(perturbation: str) -> str:
+    return NETWORKS[perturbation].title if perturbation in NETWORKS else GRID[perturbation].title
+
+
+def _step(part: ConditionPart, networks: Mapping[str, str]) -> float | str:
+    """What stands in a strength's place: of a network, the checkpoint."""
+    if part.perturbation in networks:
+        return networks[part.perturbation][:SHORT_DIGITS]
+    return math.nan if part.strength is None else part.strength
 
 
 def clean_of(results: RobustnessResults) -> dict[tuple[str, str], Estimate]:
@@ -196,7 +228,7 @@ def _families(datasets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _part(
-    detector: str, family: str, condition: Condition | None, clean: Columns, changed: Columns, threshold: float,
+    detector: str, family: str, condition: AnyCondition | None, clean: Columns, changed: Columns, threshold: float,
     config: RobustnessConfig,
 ) -> ConditionPart:  # fmt: skip
     """Figures of one cell of the table."""

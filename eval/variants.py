@@ -14,13 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from eval.laundering import AnyCondition, pinned
 from forensics.common.errors import MediaError
 from forensics.common.files import sha256_of_text
 from forensics.common.seeds import rng_for
 from forensics.media.reader import MediaReader, MediaStream
 from forensics.media.types import Sampling
 from forensics.perturb.clip import recompress_clip
-from forensics.perturb.grid import Condition
 from forensics.perturb.picture import Picture
 
 # More than any clip has: every frame is wanted.
@@ -61,7 +61,7 @@ class PerturbedVariant:
     `decoded` is shared by the conditions of a run.
     """
 
-    condition: Condition
+    condition: AnyCondition
     sampling: Sampling
     seed: int
     decoded: DecodedPictures = field(default_factory=DecodedPictures, compare=False)
@@ -69,7 +69,7 @@ class PerturbedVariant:
     @property
     def key(self) -> str:
         """What, beside the original's hash, a copy depends on."""
-        return f"perturbed {self.condition} seed {self.seed}"
+        return f"perturbed {pinned(self.condition)} seed {self.seed}"
 
     def make(self, original: Path, sha256: str, reader: MediaReader, folder: Path) -> Path:
         """Write the copy of one item. Raises MediaError where the original cannot be decoded or gives no frame."""

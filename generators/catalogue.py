@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from forensics.common.errors import UsageError, WeightsError
 from generators.checkpoint import SHIPPED, read_meta
-from generators.config import GanConfig
+from generators.config import GanConfig, checked
 from generators.system import SYSTEMS, System, configured, system_named
-from generators.translator import TRANSLATORS, translator_named
+from generators.translation_config import TranslationConfig
+from generators.translator import TRANSLATORS, translator_named, what_of
 from generators.translator import configured as configured_translator
 
 # Conditional systems have as many classes as the data: their sizes are shown for this many, as CIFAR-10 has.
@@ -62,6 +64,20 @@ class ShippedCard:
     extractor: str
 
 
+@dataclass(frozen=True)
+class ShippedTranslator:
+    """A translator that lies in the package. psnr_db: to the targets, of pictures that were not trained on, beside that
+    of the inputs; None where the file does not say."""
+
+    name: str
+    what: str
+    step: int
+    bytes: int
+    data: str
+    psnr_db: float | None
+    before_psnr_db: float | None
+
+
 def describe_systems() -> list[SystemCard]:
     """Every system of the registry. Networks are built without their numbers, so it takes no memory."""
     cards = []
@@ -90,8 +106,18 @@ def describe_translators() -> list[SystemCard]:
 
 
 def describe_shipped(folder: Path = SHIPPED) -> list[ShippedCard]:
-    """Generators in the package's folder, by name. Raises WeightsError for a damaged file."""
-    return [_shipped(path) for path in sorted(folder.glob("*.safetensors"))]
+    """Generators in the package's folder, by name, without translators. Raises WeightsError for a damaged file."""
+    return [_shipped(path, meta) for path, meta in _files(folder) if str(meta.get("system")) not in TRANSLATORS]
+
+
+def describe_shipped_translators(folder: Path = SHIPPED) -> list[ShippedTranslator]:
+    """Translators in the package's folder, by name. Raises WeightsError for a damaged file."""
+    return [_translator(path, meta) for path, meta in _files(folder) if str(meta.get("system")) in TRANSLATORS]
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(folder.glob("*.safetensors")):
+        yield path, read_meta(path)
 
 
 def _size(system: System, preset: str) -> PresetSize:
@@ -123,8 +149,7 @@ class _Unnumbered(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _shipped(path: Path) -> ShippedCard:
-    meta = read_meta(path)
+def _shipped(path: Path, meta: dict[str, Any]) -> ShippedCard:
     config, best = _table(meta.get("config")), _table(meta.get("best"))
     kid = best.get("kid")
     return ShippedCard(
@@ -136,6 +161,27 @@ def _shipped(path: Path) -> ShippedCard:
         data=", ".join(_data_of(meta)),
         kid=float(kid) if isinstance(kid, int | float) else None,
         extractor=str(best.get("extractor", "")),
+    )
+
+
+def _translator(path: Path, meta: dict[str, Any]) -> ShippedTranslator:
+    best = _table(meta.get("best"))
+    psnr_db, before_psnr_db = (
+        float(value) if isinstance(value, int | float) else None
+        for value in (best.get("psnr_db"), best.get("before_psnr_db"))
+    )
+    try:
+        what = what_of(str(meta["system"]), checked(TranslationConfig, _table(meta.get("config")), "damaged"))
+    except UsageError as error:
+        raise WeightsError(f"{path}: {error}", "the checkpoint is of another version, or damaged") from error
+    return ShippedTranslator(
+        name=path.stem,
+        what=what,
+        step=int(meta.get("step", 0)),
+        bytes=path.stat().st_size,
+        data=", ".join(_data_of(meta)),
+        psnr_db=psnr_db,
+        before_psnr_db=before_psnr_db,
     )
 
 

@@ -25,6 +25,7 @@ from forensics.common.manifest import VIEWS
 from forensics.common.text import printable
 from generators.config import GanConfig, checked
 from generators.system import System, system_named
+from generators.translator import TRANSLATORS
 
 FORMAT = "forensics-generator-1"
 META_KEY = "forensics"
@@ -86,6 +87,10 @@ def read_checkpoint(path: Path, prefix: str = "") -> tuple[Tensors, dict[str, An
 def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
     """The averaged generator of a checkpoint. Raises WeightsError for what does not fit the network it names."""
     tensors, meta = read_checkpoint(path, AVERAGE)
+    if str(meta.get("system")) in TRANSLATORS:
+        raise WeightsError(
+            f"{path} draws pictures from pictures, not from noise", "`forensics generate translate` applies it"
+        )
     try:
         system = system_named(str(meta["system"]))
         config = checked(GanConfig, dict(meta["config"]), "the checkpoint is of another version, or damaged")

@@ -81,6 +81,15 @@ def configured(translator: Translator, preset: str, values: dict[str, Any]) -> T
     return checked(TranslationConfig, {**translator.presets[preset], **values}, HELP)
 
 
+def what_of(system: str, config: TranslationConfig) -> str:
+    """What a trained one does, for people and manifests: `restore:denoise`, `srgan:x4`, `pix2pix:edges`."""
+    if config.task != "none":
+        return f"{system}:{config.task}"
+    if config.scale > 1:
+        return f"{system}:x{config.scale}"
+    return f"{system}:{config.make}" if config.make != "none" else system
+
+
 def check_sizes(translator: Translator, config: TranslationConfig) -> None:
     """Raise UsageError that names the field, where the networks cannot have the sizes. Nothing is computed."""
     given = config.image_px // config.scale

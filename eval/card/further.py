@@ -7,6 +7,7 @@ from eval.attack_sets.results import AttackResults, CellPart, Figure
 from eval.card.figures import LIKELY_FAKE, LIKELY_REAL, share_cell
 from eval.explanations.report import family_text, measure_of
 from eval.explanations.results import ExplanationResults, MeanPart
+from eval.laundering import NETWORKS
 from eval.report.figures import FPR, format_interval, format_rate
 from eval.report.markdown import bullets, markdown_section
 from eval.report.tables import ABSENT, UNDEFINED, Cell, Row, Table
@@ -164,6 +165,8 @@ def explanations_section(results: ExplanationResults, level: int) -> list[str]:
 def _condition(perturbation: str, strength: float | None) -> tuple[str, str]:
     if not perturbation:
         return CLEAN, ABSENT
+    if perturbation in NETWORKS:
+        return NETWORKS[perturbation].title, perturbation
     known = GRID.get(perturbation)
     title = perturbation if known is None else f"{known.title}, {known.unit}" if known.unit else known.title
     return title, ABSENT if strength is None else f"{strength:g}"

@@ -1,23 +1,35 @@
 """`forensics bench robustness`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eval.config import RobustnessConfig, resolve_options
 from forensics.cli.options import options_of
 
+if TYPE_CHECKING:
+    from eval.robustness import ConditionPart
+
 EPILOG = """\b
 Examples:
   forensics bench robustness faces/manifest.csv --split test --output out
   forensics bench robustness a/ b/ --limit 400 --perturb jpeg --perturb h264 --output out
   forensics bench robustness clips/ --perturb h264:35 --detector cnn --output out
+  forensics bench robustness faces/ --perturb restore --perturb srgan:x2 --output out
 
 \b
 Perturbations, five strengths each from mild to strong: jpeg, webp, h264, resize,
 blur, noise, gamma, colour, crop; and platform (three delivery profiles). They
 are applied to reals and fakes alike, before faces are looked for.
+
+\b
+Laundering by trained networks, only when asked for: restore:denoise,
+restore:deblock, srgan:x2 (halved by area, enlarged again by the network; the
+size stays, odd sides are filled up by reflection and cut off again); restore:
+all restorations that ship. A checkpoint of your own: restore:denoise=RUN, a
+run of `forensics generate train-translator` or a file. They run on the CPU;
+robustness.json names the SHA-256 of each checkpoint.
 
 \b
 Writes robustness.json, robustness.md and robustness.html. The same command
@@ -50,7 +62,7 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> int:
         (
             part.family,
             part.detector,
-            f"{part.perturbation}:{part.strength:g}" if part.strength is not None else "clean",
+            _condition(part),
             with_interval(part.auc, part.auc_low, part.auc_high),
             signed_with_interval(part.drop, part.drop_low, part.drop_high),
             percent(part.fpr),
@@ -62,3 +74,11 @@ def command(data: tuple[str, ...], output: str, **values: Any) -> int:
     show_table(("set", "detector", "condition", "AUC [95 %]", "drop [95 %]", "FPR", "FNR", "scored"), rows, 3)
     click.echo(f"labels and scores 1 = fake; curves in {Path(output) / HTML_FILE}")
     return exit_status(results.outcomes.values())
+
+
+def _condition(part: "ConditionPart") -> str:
+    from eval.laundering import NETWORKS
+
+    if part.strength is None:
+        return "clean"
+    return part.perturbation if part.perturbation in NETWORKS else f"{part.perturbation}:{part.strength:g}"

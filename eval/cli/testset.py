@@ -23,6 +23,8 @@ Examples:
   forensics bench testset --real reals/ --fake sdxl/ --fake flux/ \\
       --splits train=0.6,dev=0.2,test=0.2 --perturb jpeg:50 --perturb blur:1.5 \\
       --licence "CC BY 4.0" --output set
+  forensics bench testset --real reals/ --fake flux/ --perturb restore:denoise \\
+      --perturb srgan:x2 --encode png --output set
   forensics bench testset --verify set
   forensics bench testset --rebuild set/testset.json --output again
 
@@ -36,6 +38,13 @@ or generator. From labelled DATA, --real takes its reals, --fake its fakes.
 Nothing changes its split: a row that has one keeps it, rows without one follow
 the rows that share their source, identity, donor or bytes, and only what is
 left is spread by --splits. As many reals as fakes are taken in each split.
+
+\b
+Laundering: --perturb restore:denoise, restore:deblock and srgan:x2 (halved by
+area, enlarged again by the network; the size stays, odd sides are filled up by
+reflection and cut off again) add copies that a trained network has redrawn;
+restore:denoise=RUN takes a run of `forensics generate train-translator` or a
+file. The recipe names the checkpoint's SHA-256; --rebuild refuses another one.
 
 \b
 Writes SPLIT/real|fake/FAMILY/FILE, manifest.csv (with the SHA-256 of every

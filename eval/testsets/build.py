@@ -3,11 +3,13 @@
 load -> hash -> group and split -> balance and check -> one encoding -> files -> manifest -> audit -> record, datasheet
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eval.config import MAX_DEFAULT_WORKERS, cores
+from eval.laundering import AnyCondition, LaunderingCondition, check_one_each, laundering_of
 from eval.testsets.datasheet import render_datasheet
 from eval.testsets.folder import SetFolder
 from eval.testsets.groups import Placement, place_rows
@@ -33,7 +35,7 @@ from forensics.common.files import sha256_of_file
 from forensics.common.manifest import write_manifest
 from forensics.common.progress import Progress
 from forensics.environment import library_versions
-from forensics.perturb.grid import Condition, parse_condition
+from forensics.perturb.grid import parse_condition
 
 # Those that the bytes of the set can depend on.
 LIBRARIES = ("av", "numpy", "opencv-python-headless", "pillow", "scikit-learn", "scipy")
@@ -70,10 +72,13 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     """Build a set in a new folder, or complete one of the same recipe.
 
     auditor: looks for shortcuts in a finished set, given its manifest and the seed; not asked with `audit` off. Raises
-    UsageError and ManifestError for inputs and options out of which no balanced set can be made.
+    UsageError and ManifestError for inputs and options out of which no balanced set can be made, and WeightsError for a
+    network that pictures cannot be laundered by.
     """
     options = options.with_absolute_paths()
     _check_options(options, output)
+    conditions = _conditions(options)
+    options = options.model_copy(update={"perturb": _in_recipe(options, conditions)})
     folder = SetFolder(output, options.overwrite)
     inputs = load_inputs(options.real, options.fake, options.layout, options.compression)
     _refuse_own_inputs(inputs, output)
@@ -82,7 +87,8 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     with Decoder() as decoder:
         plan = plan_testset(options, inputs, decoder, progress)
         folder.claim(record)
-        made = write_outputs(plan.outputs, folder, decoder, options, _workers(options), progress)
+        with _one_thread_each(conditions):
+            made = write_outputs(plan.outputs, folder, decoder, options, _workers(options), progress)
     pooled = is_pooled(options, plan.outputs)
     manifest = folder.place(MANIFEST_FILE)
     write_manifest(manifest, manifest_items(made, folder.folder, options, pooled))
@@ -160,8 +166,34 @@ def _workers(options: BuildOptions) -> int:
     return options.workers or min(cores(), MAX_DEFAULT_WORKERS)
 
 
-def _conditions(options: BuildOptions) -> list[Condition]:
-    return list(dict.fromkeys(parse_condition(text) for text in options.perturb))
+def _conditions(options: BuildOptions) -> list[AnyCondition]:
+    found: list[AnyCondition] = []
+    for text in options.perturb:
+        found += laundering_of(text) or [parse_condition(text)]
+    check_one_each(found)
+    return list(dict.fromkeys(found))
+
+
+def _in_recipe(options: BuildOptions, conditions: Sequence[AnyCondition]) -> tuple[str, ...]:
+    """What `--perturb` said, but each network with its checkpoint, so that no other one can serve in a rebuild."""
+    networks = [one.recipe for one in conditions if isinstance(one, LaunderingCondition)]
+    return (*(text for text in options.perturb if not laundering_of(text)), *networks)
+
+
+@contextmanager
+def _one_thread_each(conditions: Sequence[AnyCondition]) -> Iterator[None]:
+    """Networks compute in one thread: files are made beside each other, and bytes must not depend on how many."""
+    if not any(isinstance(one, LaunderingCondition) for one in conditions):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def recipe_of(options: BuildOptions, inputs: Sequence[InputData]) -> RecipePart:
@@ -173,6 +205,7 @@ def recipe_of(options: BuildOptions, inputs: Sequence[InputData]) -> RecipePart:
 
 def _begun(options: BuildOptions, inputs: Sequence[InputData]) -> SetRecord:
     recipe, versions = recipe_of(options, inputs), library_versions()
+    names = (*LIBRARIES, "torch") if any(map(laundering_of, options.perturb)) else LIBRARIES
     return SetRecord(
         tool_version=__version__,
         state="building",
@@ -180,7 +213,7 @@ def _begun(options: BuildOptions, inputs: Sequence[InputData]) -> SetRecord:
         seed=options.seed,
         recipe=recipe,
         recipe_sha256=recipe.sha256(),
-        environment={name: versions[name] for name in LIBRARIES},
+        environment={name: versions[name] for name in names},
     )
 
 

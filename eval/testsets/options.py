@@ -44,7 +44,9 @@ class BuildOptions(BaseModel):
         None, ge=1, description="rows at most per family and split: a data set of reals, a generator of fakes"
     )
     perturb: tuple[str, ...] = Field(
-        (), description="add a perturbed copy of every picture of both classes, as jpeg:50; may be repeated"
+        (),
+        description="add a perturbed copy of every picture of both classes, as jpeg:50, or laundered by a network: "
+        "restore:denoise, restore:deblock, srgan:x2, with =RUN for one of your own; may be repeated",
     )
     encode: str = Field(
         "auto",

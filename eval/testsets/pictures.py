@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from eval.laundering import AnyCondition
 from eval.testsets.balance import stream_number
 from eval.testsets.inputs import UNREADABLE, Row
 from eval.testsets.options import SHARED_JPEG_QUALITY
@@ -25,7 +26,6 @@ from forensics.media.reader import MediaReader
 from forensics.media.sniff import HEAD_BYTES, sniff
 from forensics.media.traits import read_traits
 from forensics.media.types import MediaLimits, Sampling
-from forensics.perturb.grid import Condition
 from forensics.perturb.picture import Picture
 
 PERTURBATION_STREAM = 3
@@ -209,7 +209,7 @@ def reduced(picture: Picture, size: int | None) -> Picture:
     return np.asarray(cv2.resize(picture, target, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def perturbed(picture: Picture, condition: Condition, sha256: str, seed: int) -> Picture:
+def perturbed(picture: Picture, condition: AnyCondition, sha256: str, seed: int) -> Picture:
     """A copy whose random part depends on the seed, the file and the condition alone.
 
     Raises UsageError where the perturbation cannot be applied to this picture.

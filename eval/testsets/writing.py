@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eval.laundering import AnyCondition
 from eval.testsets.folder import Known, SetFolder, media_name
 from eval.testsets.inputs import Row, run_in_order
 from eval.testsets.options import BuildOptions
@@ -13,7 +14,6 @@ from forensics.common.errors import MediaError, UsageError
 from forensics.common.manifest import COLUMNS, Item
 from forensics.common.progress import Progress
 from forensics.common.text import number_or_csv_cell
-from forensics.perturb.grid import Condition
 
 # Columns that are written here, always; what DATA has under these names goes, or is kept under the second name.
 OWN_COLUMNS = ("collection", "family", "sha256", "seed", "original", "perturbation")
@@ -30,7 +30,7 @@ class Output:
     row: Row
     split: str
     checked: Checked
-    condition: Condition | None
+    condition: AnyCondition | None
     encoding: Encoding
 
     @property
@@ -43,7 +43,7 @@ class Output:
         if self.is_copy:
             return False
         is_reduced = size is not None and max(self.checked.width, self.checked.height) > size
-        return is_reduced or (self.condition is not None and not self.condition.perturbation.keeps_size)
+        return is_reduced or (self.condition is not None and not self.condition.keeps_size)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Made:
 
 
 def plan_outputs(
-    chosen: Iterable[tuple[Row, str, Checked]], conditions: Sequence[Condition], encoding: Encoding
+    chosen: Iterable[tuple[Row, str, Checked]], conditions: Sequence[AnyCondition], encoding: Encoding
 ) -> list[Output]:
     """Every file of the set, sorted by name. chosen: rows with split and check; pictures get a copy per condition."""
     outputs = []

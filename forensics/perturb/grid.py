@@ -130,6 +130,11 @@ class Condition:
         return perturbation(self.name)
 
     @property
+    def keeps_size(self) -> bool:
+        """Whether the result is as large as the picture."""
+        return self.perturbation.keeps_size
+
+    @property
     def label(self) -> str:
         """For tables: `JPEG, quality 50`."""
         return f"{self.perturbation.title}, {self.perturbation.unit} {self.strength:g}"

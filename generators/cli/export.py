@@ -8,6 +8,7 @@ EPILOG = """\b
 Examples:
   forensics generate export runs/dcgan --output dcgan.safetensors
   forensics generate sample dcgan.safetensors --n 1000 --output fakes
+  forensics generate export runs/denoise --output denoise.safetensors
   forensics generate export runs/swap --output swap.safetensors
 """
 
@@ -21,6 +22,7 @@ def command(model: str, output: str, overwrite: bool) -> None:
 
     MODEL is a run's folder (its best checkpoint) or a checkpoint file. The discriminator and the optimizers stay behind:
     the file is about a twelfth of a checkpoint, and training cannot go on from it. `generate sample` takes it as MODEL.
+    Of a run of `train-translator` its network is kept; `generate translate` takes it as --model.
     Of a face swap, encoder and both decoders are kept; `generate faceswap convert` takes it as --model.
     """
     from forensics.common.errors import UsageError

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from generators.catalogue import ShippedCard, SystemCard
+    from generators.catalogue import ShippedCard, ShippedTranslator, SystemCard
 
 EPILOG = """\b
 Examples:
@@ -28,15 +28,22 @@ def command(shown_as: str) -> None:
     from dataclasses import asdict
 
     from forensics.cli.lines import print_lines
-    from generators.catalogue import describe_shipped, describe_systems, describe_translators
+    from generators.catalogue import (
+        describe_shipped,
+        describe_shipped_translators,
+        describe_systems,
+        describe_translators,
+    )
     from generators.faceswap.training.presets import describe_swaps
 
+    shipped_translators = describe_shipped_translators()
     systems, translators, shipped = describe_systems(), describe_translators(), describe_shipped()
     if shown_as == "json":
         known = {
             "systems": [asdict(card) for card in systems],
             "translators": [asdict(card) for card in translators],
             "shipped": [asdict(card) for card in shipped],
+            "shipped_translators": [asdict(card) for card in shipped_translators],
         }
         print_lines([json.dumps(known, indent=2)])
         return
@@ -49,6 +56,9 @@ def command(shown_as: str) -> None:
     _print_systems(translators)
     print_lines([""])
     _print_presets(translators)
+    if shipped_translators:
+        print_lines([""])
+        _print_shipped_translators(shipped_translators)
     print_lines(["", "face swaps (forensics generate faceswap --help)", *(f"  {line}" for line in describe_swaps())])
 
 
@@ -113,5 +123,29 @@ def _print_shipped(shipped: "list[ShippedCard]") -> None:
         table.add_row(
             Text(card.name), Text(terminal_line(card.system)), f"{card.image_px} px", f"{card.bytes / 1e6:.1f} MB",
             Text(terminal_line(kid)), Text(textwrap.fill(terminal_line(card.data or "-"), DATA_COLUMNS)),
+        )  # fmt: skip
+    print_plain_table(table_console(), table)
+
+
+def _print_shipped_translators(shipped: "list[ShippedTranslator]") -> None:
+    import textwrap
+
+    from rich.text import Text
+
+    from forensics.cli.lines import plain_table, print_plain_table, table_console
+    from forensics.common.text import terminal_line
+
+    table = plain_table()
+    for name in ("shipped", "what it does"):
+        table.add_column(name, no_wrap=True)
+    for name in ("file", "PSNR, before"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trained on", overflow="fold")
+    for card in shipped:
+        both = [f"{db:.1f}" for db in (card.psnr_db, card.before_psnr_db) if db is not None]
+        table.add_row(
+            Text(card.name), Text(terminal_line(card.what)), f"{card.bytes / 1e6:.1f} MB",
+            f"{', '.join(both)} dB" if both else "-",
+            Text(textwrap.fill(terminal_line(card.data or "-"), DATA_COLUMNS)),
         )  # fmt: skip
     print_plain_table(table_console(), table)

@@ -15,7 +15,8 @@ Examples:
 
 \b
 MODEL is a run of `train-translator` (its best checkpoint by PSNR, its newest where
-it has an adversary), or a .safetensors file. Pictures have any size: they go
+it has an adversary), a .safetensors file, or the name of one that ships (`forensics
+generate list`). Pictures have any size: they go
 through the network in tiles; those of restore and srgan give what the whole
 picture would, those of pix2pix are blended. Give it what it learned to draw
 from: a model of --make edges wants drawings.

@@ -1,15 +1,16 @@
 """A trained translator, ready to be applied: averaged weights, float32, in eval mode."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file
-from generators.checkpoint import AVERAGE, find_model, read_checkpoint
+from generators.checkpoint import AVERAGE, find_model, read_checkpoint, read_meta
 from generators.config import checked
 from generators.translation_config import TranslationConfig
-from generators.translator import TRANSLATORS, PictureNetwork, Translator, translator_named
+from generators.translator import TRANSLATORS, PictureNetwork, Translator, translator_named, what_of
 
 HINT = "`forensics generate train-translator` makes one"
 DAMAGED = "the checkpoint is of another version, or damaged"
@@ -29,12 +30,7 @@ class LoadedTranslator:
     @property
     def what(self) -> str:
         """`restore:denoise`, `srgan:x4`, `pix2pix:edges`."""
-        config = self.config
-        if config.task != "none":
-            return f"{self.translator.name}:{config.task}"
-        if config.scale > 1:
-            return f"{self.translator.name}:x{config.scale}"
-        return f"{self.translator.name}:{config.make}" if config.make != "none" else self.translator.name
+        return what_of(self.translator.name, self.config)
 
     @property
     def reach_px(self) -> int | None:
@@ -42,8 +38,23 @@ class LoadedTranslator:
         return self.network.reach_px
 
 
+def what_of_file(path: Path) -> str:
+    """What a checkpoint says that it does, as `LoadedTranslator.what`; no tensor is read. Raises WeightsError."""
+    meta = read_meta(path)
+    system = meta.get("system")
+    if not isinstance(system, str) or system not in TRANSLATORS:
+        raise WeightsError(f"{path} is not a translator's", HINT)
+    try:
+        return what_of(system, checked(TranslationConfig, dict(meta["config"]), DAMAGED))
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise WeightsError(f"{path}: {(str(error).splitlines() or ['damaged'])[0]}", DAMAGED) from error
+
+
 def load_translator(spec: str, device: torch.device) -> LoadedTranslator:
-    """A run's best checkpoint (its newest where none is best), or a file. Raises UsageError or WeightsError."""
+    """A run's best checkpoint (its newest where none is best), a file, or one that ships, by name.
+
+    Raises UsageError or WeightsError.
+    """
     path = find_model(spec)
     tensors, meta = read_checkpoint(path, AVERAGE)
     if str(meta.get("system")) not in TRANSLATORS:
