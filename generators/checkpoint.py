@@ -1,6 +1,6 @@
 """Checkpoints: one .safetensors file each, whole or not at all, with everything that the next step depends on.
 
-Tensors are named by what they belong to (`generator.`, `discriminator.`, `average.`, `optimizer_g.`, `optimizer_d.`);
+Tensors are named by what they belong to (`generator.`, `discriminator.`, `average.`, `optimizer.generator.` ...);
 all else is JSON in the file's metadata. Nothing is pickled, so a stranger's checkpoint runs no code. Randomness needs
 no state of its own: every draw is a function of (seed, rollbacks, step), which are in the metadata.
 A file of a generator alone, as ships with the package, holds `average.` only, in float16.

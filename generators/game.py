@@ -15,21 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from forensics.common.seeds import rng_for
 from generators.augmentation import augment, strength_for
+from generators.base_game import DISCRIMINATOR, GENERATOR, BaseGame, step_seed, update_average
 from generators.checkpoint import AVERAGE, Tensors
 from generators.config import GanConfig
 from generators.monitor.health import diversity
-from generators.optimizers import adam, load_tensors, tensors_of
 from generators.parallel import Processes
 from generators.system import System
 
 # Streams of the run's seed.
 INIT_STREAM, STEP_STREAM, WARM_UP_STREAM = 1, 2, 3
 WARM_ENOUGH = 0.95  # share of its judgements in which a warmed-up discriminator is right
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -40,29 +37,24 @@ class Reals:
     labels: np.ndarray
 
 
-class Game:
-    """Networks and optimizers on a device; `totals` sums what is reported until someone takes it."""
+class Game(BaseGame):
+    """Networks and optimizers on a device; totals sum what is reported until someone takes it."""
+
+    TOTALS = ("loss_d", "loss_g", "accuracy_real", "accuracy_fake")
 
     def __init__(
         self, system: System, config: GanConfig, precision: str, n_pictures: int, processes: Processes
     ) -> None:
-        self._system, self._config, self._processes = system, config, processes
-        self._device = processes.device
+        super().__init__(config, precision, processes)
+        self._system, self._config = system, config
         self._objective = system.objective(config)
         self._strength = strength_for(n_pictures) if config.augment == "auto" else _strength(config.augment)
-        self._dtype = DTYPES.get(precision)
-        torch.manual_seed(step_seed(config.seed, INIT_STREAM, 0, 0))
-        self.generator = self._placed(system.generator(config))
-        self.discriminator = self._placed(system.discriminator(config))
-        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         betas = (config.beta1, config.beta2)
-        self._optimizer_g = adam(self.generator, config.learning_rate_g, betas, self._device)
-        self._optimizer_d = adam(self.discriminator, config.learning_rate_d, betas, self._device)
-        is_half = precision == "float16"
-        self._scalers = {name: torch.amp.GradScaler(self._device.type, enabled=is_half) for name in ("g", "d")}
+        torch.manual_seed(step_seed(config.seed, INIT_STREAM, 0, 0))
+        self.generator = self._learning(GENERATOR, system.generator(config), config.learning_rate_g, betas)
+        self.discriminator = self._learning(DISCRIMINATOR, system.discriminator(config), config.learning_rate_d, betas)
+        self.average = self._kept(AVERAGE, copy.deepcopy(self.generator).eval().requires_grad_(False))
         self._d_updates = 0
-        self._totals = torch.zeros(4, device=self._device)
-        self._n_totals = 0
         self.last_diversity = float("nan")
 
     # -- a step
@@ -82,12 +74,11 @@ class Game:
                 fake = self._draw(z, y_fake)
             real_outputs, fake_outputs, loss_d = self._update_discriminator(x, y, fake.detach(), y_fake, draws)
         loss_g = self._update_generator(fake, y_fake, draws)
-        self._update_average(step)
+        update_average(self.average, self.generator, config.ema_decay, step)
         with torch.no_grad():
             right_real = (self._objective.realness(real_outputs) > 0).float().mean()
             right_fake = (self._objective.realness(fake_outputs) < 0).float().mean()
-            self._totals += torch.stack([loss_d, loss_g, right_real, right_fake])
-            self._n_totals += 1
+            self._add(loss_d, loss_g, right_real, right_fake)
             if measure_diversity and len(x) > 1:
                 self.last_diversity = diversity(fake.detach().float(), x.float())
 
@@ -121,7 +112,7 @@ class Game:
         if config.r1_gamma and self._d_updates % config.r1_every == 0:
             penalised = loss + config.r1_gamma / 2 * config.r1_every * self._r1(seen.detach(), y)
         self._d_updates += 1
-        self._descend(penalised, self._optimizer_d, self.discriminator, "d")
+        self._descend(DISCRIMINATOR, penalised)
         return real_outputs.detach(), fake_outputs.detach(), loss.detach()
 
     def _update_generator(self, fake: torch.Tensor, y_fake: torch.Tensor | None, draws: "Draws") -> torch.Tensor:
@@ -131,7 +122,7 @@ class Game:
                 self._augmented(fake, draws), y_fake if self._system.condition == "class" else None
             )
         loss = self._objective.generator_loss(outputs, y_fake)
-        self._descend(loss, self._optimizer_g, self.generator, "g")
+        self._descend(GENERATOR, loss)
         self.discriminator.requires_grad_(True)
         return loss.detach()
 
@@ -142,27 +133,6 @@ class Game:
         (gradient,) = torch.autograd.grad(score, x, create_graph=True)
         return gradient.square().sum((1, 2, 3)).mean()
 
-    def _descend(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, network: nn.Module, name: str) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        scaler = self._scalers[name]
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._processes.mean_gradients(network)
-        scaler.step(optimizer)
-        scaler.update()
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        decay = min(self._config.ema_decay, (1 + step) / (10 + step))
-        new, old = self.generator.state_dict(), self.average.state_dict()
-        if decay == 0:
-            self.average.load_state_dict(new)
-            return
-        # Weights and the statistics of norms are averaged; counters, and the vectors of power iterations, are states.
-        mixed = [n for n, v in new.items() if v.is_floating_point() and not n.endswith(("._u", "._v"))]
-        torch._foreach_lerp_([old[n] for n in mixed], [new[n] for n in mixed], 1 - decay)
-        for name in new.keys() - set(mixed):
-            old[name].copy_(new[name])
-
     # -- what goes in
 
     def _draws(self, stream: int, step: int, rollbacks: int) -> "Draws":
@@ -172,10 +142,7 @@ class Game:
 
     def _reals(self, batch: Reals, draws: "Draws") -> tuple[torch.Tensor, torch.Tensor | None]:
         """Pictures in [-1, 1], mirrored at random; classes where the system wants them."""
-        x = torch.from_numpy(batch.pictures).to(self._device, non_blocking=True).permute(0, 3, 1, 2)  # channels last
-        x = x.to(torch.float32).mul_(2 / 255).sub_(1)
-        if not self._config.channels_last:
-            x = x.contiguous()
+        x = self._pixels(batch.pictures).mul_(2 / 255).sub_(1)
         if self._config.flip:
             mirrored = draws.bits().to(self._device, non_blocking=True)
             x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
@@ -199,55 +166,13 @@ class Game:
 
     # -- what is kept
 
-    def take_totals(self) -> tuple[float, float, float, float]:
-        """Mean losses (D, G) and shares judged rightly (reals, fakes) since the last call, over all processes."""
-        mean = self._processes.mean(self._totals / max(1, self._n_totals)).tolist()
-        self._totals.zero_()
-        self._n_totals = 0
-        return mean[0], mean[1], mean[2], mean[3]
-
-    def is_finite(self) -> bool:
-        """Whether losses so far and all weights are numbers."""
-        weights = [*self.generator.state_dict().values(), *self.discriminator.state_dict().values()]
-        seen = [self._totals[:2], *(w for w in weights if w.is_floating_point())]
-        finite = torch.stack([torch.isfinite(values).all() for values in seen]).all()  # one look at the device
-        return not self._processes.any(not bool(finite))
-
     def state(self) -> tuple[Tensors, dict[str, Any]]:
-        """Tensors and plain values from which `load_state` makes the same game again."""
-        tensors = {f"generator.{n}": v for n, v in self.generator.state_dict().items()}
-        tensors |= {f"discriminator.{n}": v for n, v in self.discriminator.state_dict().items()}
-        tensors |= {f"{AVERAGE}{n}": v for n, v in self.average.state_dict().items()}
-        tensors |= tensors_of(self._optimizer_g, "optimizer_g.") | tensors_of(self._optimizer_d, "optimizer_d.")
-        plain = {
-            "d_updates": self._d_updates,
-            "totals": self._totals.tolist(),
-            "n_totals": self._n_totals,
-            "scalers": {name: scaler.state_dict() for name, scaler in self._scalers.items()},
-        }
-        return tensors, plain
+        tensors, plain = super().state()
+        return tensors, {**plain, "d_updates": self._d_updates}
 
     def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> None:
-        """Take up a state. Raises KeyError, ValueError or RuntimeError for one that does not fit."""
-        for prefix, network in (
-            ("generator.", self.generator), ("discriminator.", self.discriminator), (AVERAGE, self.average),
-        ):  # fmt: skip
-            network.load_state_dict({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
-        for name, optimizer in (("g", self._optimizer_g), ("d", self._optimizer_d)):
-            load_tensors(optimizer, tensors, f"optimizer_{name}.")
-            self._scalers[name].load_state_dict(plain["scalers"][name])
+        super().load_state(tensors, plain)
         self._d_updates = int(plain["d_updates"])
-        self._totals.copy_(torch.tensor(plain["totals"]))
-        self._n_totals = int(plain["n_totals"])
-
-    # -- how it is made
-
-    def _placed(self, network: nn.Module) -> nn.Module:
-        layout = torch.channels_last if self._config.channels_last else torch.contiguous_format
-        return network.to(self._device).to(memory_format=layout)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self._dtype or torch.bfloat16, enabled=self._dtype is not None)
 
 
 class Draws:
@@ -271,11 +196,6 @@ class Draws:
     def bits(self) -> torch.Tensor:
         """(n,) bool, even odds."""
         return torch.randint(2, (self._n,), generator=self._shared)[self._rows].bool()
-
-
-def step_seed(seed: int, stream: int, rollbacks: int, step: int) -> int:
-    """Of torch's generators: 62 bits, room for the ranks above it."""
-    return int(rng_for(seed, stream, rollbacks, step).integers(1 << 62))
 
 
 def _strength(text: str) -> float:

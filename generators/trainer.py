@@ -107,11 +107,10 @@ class Trainer(Loop[Reals, QualityRow]):
 
     def _report(self, bar: Bar, steps_per_s: float) -> bool:
         """Log, say, and tell whether the samples have collapsed: the main process, which has the whole log, decides."""
-        loss_d, loss_g, right_real, right_fake = self.game.take_totals()
+        totals = self.game.take_totals()
         spread = float(self._processes.mean(torch.tensor(self.game.last_diversity, device=self._processes.device)))
         row = Row(
-            step=self.step, loss_d=loss_d, loss_g=loss_g, accuracy_real=right_real, accuracy_fake=right_fake,
-            diversity=spread, steps_per_s=steps_per_s,
+            step=self.step, diversity=spread, steps_per_s=steps_per_s, **totals,
         )  # fmt: skip
         self._rows.append(row)
         if self._processes.is_main:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from forensics.common.progress import Bar, Progress
 from forensics.common.seeds import rng_for
+from generators.base_game import step_seed
 from generators.checkpoint import Tensors
 from generators.faceswap.measures import psnr, ssim
 from generators.faceswap.training.losses import ssim_map
-from generators.game import step_seed
 from generators.loop import Loop, News, same_options
 from generators.monitor.grid import tile
 from generators.monitor.log import AutoencoderRow, RedrawnRow, append
