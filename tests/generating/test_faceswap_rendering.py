@@ -20,6 +20,7 @@ from forensics.common.manifest import read_manifest
 from forensics.common.progress import Progress
 from forensics.faces.types import Face
 from forensics.media.types import DecodeSummary, MediaInfo, MediaLimits
+from generators import clip_source
 from generators.config import checked
 from generators.faceswap.config import ColourMatch, MaskKind, RenderConfig
 from generators.faceswap.extraction.tracks import ClipFaces, FrameFaces, TrackedFace
@@ -36,7 +37,7 @@ from generators.faceswap.rendering.outputs import (
     note,
     writing,
 )
-from generators.faceswap.rendering.rendering import Painted, Placed, box_of, placed_faces, ticks_of
+from generators.faceswap.rendering.rendering import Painted, Placed, box_of, placed_faces
 from generators.pictures import encoded
 from generators.provenance import synthetic_tags, tagged_png
 
@@ -161,13 +162,13 @@ def test_options_that_cannot_be_are_named(values, says):
     "base", [(1, 90_000), (1, 25), (1, 1000), (1001, 24_000), (1001, 30_000), (3, 100), (1, 12_800), (1, 10_000_000)]
 )
 def test_a_clock_has_every_time_of_the_streams(base):
-    tick = Fraction(ticks_of(base))
+    tick = Fraction(clip_source.ticks_of(base))
     assert all((Fraction(k * base[0], base[1]) * tick).denominator == 1 for k in range(1, 50))
 
 
 @pytest.mark.parametrize("base", [None, (0, 25), (1, 1_000_000_000), (-1, 25), (1, 0)])
 def test_a_clock_that_cannot_be_is_replaced(base):
-    assert ticks_of(base) == 90_000
+    assert clip_source.ticks_of(base) == 90_000
 
 
 def clip_of(indices: list[int], faces: list[tuple[int, ...]]) -> ClipFaces:
@@ -314,20 +315,20 @@ def test_a_lock_is_one_writers_and_gone_afterwards(tmp_path):
 @pytest.mark.parametrize("breaks", [False, True])
 def test_a_sound_that_ends_the_decoder_costs_only_itself(tmp_path, monkeypatch, breaks):
     silent = write_frames(tmp_path / "silent.mp4", [blank()] * 3)
-    plain = rendering.add_sound
+    plain = clip_source.add_sound
 
     def hostile(video, source, *given):
         if source != video or breaks:
             raise MediaError("the decoder crashed on this file", "hostile")
         return plain(video, source, *given)
 
-    monkeypatch.setattr(rendering, "add_sound", hostile)
+    monkeypatch.setattr(clip_source, "add_sound", hostile)
     job = (silent, tmp_path / "source.mp4", tmp_path / "out.mkv", {}, MediaLimits())
     if breaks:
         with pytest.raises(MediaError, match="crashed"):
-            rendering._joined(*job)
+            clip_source.with_sound(*job)
         return
-    report = rendering._joined(*job)
+    report = clip_source.with_sound(*job)
     assert report.codec is None and "crashed" in (report.left_out or "")
     assert len(frames_of(tmp_path / "out.mkv")) == 3
 

@@ -317,15 +317,8 @@ def test_what_a_manifest_says_is_kept(tmp_path, photos, trained):
 
 
 def test_translate_says_what_it_cannot(tmp_path, trained):
-    clip = tmp_path / "a.mp4"
-    clip.write_bytes(b"")
-    cases = {
-        ("nowhere.jpg",): "does not exist",
-        (clip,): "is a clip",
-    }
-    for paths, said in cases.items():
-        found = invoke("translate", *paths, "--model", trained, "--output", tmp_path / "out")
-        assert said in str(found.exception)
+    found = invoke("translate", "nowhere.jpg", "--model", trained, "--output", tmp_path / "out")
+    assert "does not exist" in str(found.exception)
     for model in ("dcgan", tmp_path / "none"):
         found = invoke("translate", Path(__file__), "--model", model, "--output", tmp_path / "out")
         assert isinstance(found.exception, UsageError | WeightsError)

@@ -39,11 +39,11 @@ def match_colour(face: Picture, reference: Picture, mask: NDArray[np.float32], h
 
 
 def _by_lab(face: Picture, reference: Picture, mask: NDArray[np.float32]) -> Picture:
-    source, target = _to_lab(face), _to_lab(reference)
+    source, target = to_lab(face), to_lab(reference)
     (mean, deviation), (wanted_mean, wanted_deviation) = _moments(source, mask), _moments(target, mask)
     gain = np.clip(wanted_deviation / np.maximum(deviation, LEAST_DEVIATION), 1 / LARGEST_GAIN, LARGEST_GAIN)
     matched = (source - mean) * gain + wanted_mean
-    return _from_lab(matched.astype(np.float32))
+    return from_lab(matched.astype(np.float32))
 
 
 def _moments(lab: NDArray[np.float32], mask: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -55,11 +55,13 @@ def _moments(lab: NDArray[np.float32], mask: NDArray[np.float32]) -> tuple[NDArr
     return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)
 
 
-def _to_lab(picture: Picture) -> NDArray[np.float32]:
+def to_lab(picture: Picture) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 RGB -> (H, W, 3) float32: L in [0, 100], a and b within about 128 of 0."""
     return np.asarray(cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
 
 
-def _from_lab(lab: NDArray[np.float32]) -> Picture:
+def from_lab(lab: NDArray[np.float32]) -> Picture:
+    """The inverse, rounded, what lies outside RGB clipped; clips L in place."""
     lab[:, :, 0] = np.clip(lab[:, :, 0], 0, 100)
     rgb = np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
     return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)

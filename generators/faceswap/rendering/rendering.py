@@ -8,14 +8,13 @@ face goes through as it is. Nothing of the clip outlives a few frames.
 """
 
 import json
-import math
 import queue
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,9 +28,9 @@ from forensics.common.prefetch import prefetch
 from forensics.common.progress import Progress
 from forensics.common.text import printable
 from forensics.media.reader import MediaReader
-from forensics.media.sound import add_sound
 from forensics.media.types import MediaLimits, Sample, Sampling, SoundReport
-from forensics.perturb.clip import MOST_TICKS_PER_S, TICKS_PER_S, recompress_clip
+from forensics.perturb.clip import recompress_clip
+from generators.clip_source import ticks_of, with_sound
 from generators.faceswap.config import RenderConfig
 from generators.faceswap.extraction.tracks import ClipFaces
 from generators.faceswap.rendering.motion_blur import motion_px
@@ -134,7 +133,7 @@ def render(
                 )
             progress.say("joining the sound")
             joined = folder / f"joined{output.suffix.lower()}"
-            sound = _joined(silent, clip.path, joined, tags, limits)
+            sound = with_sound(silent, clip.path, joined, tags, limits)
             sha256 = sha256_of_file(joined)
             _, mask_path, frames_path = files_of(output)
             known = {**identity_of(making, clip.sha256, config), "tracks": list(tracks), "sha256": sha256}
@@ -147,15 +146,6 @@ def render(
         output, mask_path, manifest, log.frames, log.swapped, log.filled, dict(log.problems), sound,
         tuple(dict.fromkeys(log.errors)),
     )  # fmt: skip
-
-
-def _joined(silent: Path, source: Path, output: Path, tags: Mapping[str, str], limits: MediaLimits) -> SoundReport:
-    """The pictures and the source's sound in one file; the pictures alone where reading the sound ends the decoder."""
-    try:
-        return add_sound(silent, source, output, tags, limits)
-    except MediaError as error:
-        alone = add_sound(silent, silent, output, tags, limits)  # which has no sound, and may need another container
-        return replace(alone, left_out=f"the sound, which cannot be carried over: {error.message}")
 
 
 def mask_tags(making: Making) -> dict[str, str]:
@@ -186,14 +176,6 @@ def _encode(
             )
         for writer in (pictures, masks):
             writer.finish()
-
-
-def ticks_of(time_base: tuple[int, int] | None) -> int:
-    """Ticks a second of a clock that has all times of a stream with this one."""
-    if time_base is None or min(time_base) < 1:
-        return TICKS_PER_S
-    ticks = time_base[1] // math.gcd(*time_base)  # a tick of 1001/24000 s is 1001 ticks of 1/24000 s
-    return ticks if 1 <= ticks <= MOST_TICKS_PER_S else TICKS_PER_S
 
 
 def placed_faces(
