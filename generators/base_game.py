@@ -66,6 +66,10 @@ class BaseGame:
 
     # -- a step
 
+    def _set_rate(self, prefix: str, rate: float) -> None:
+        for group in self._optimizers[prefix].param_groups:
+            group["lr"] = rate
+
     def _pixels(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
         """(N, H, W, C) uint8 -> (N, C, H, W) float32 of levels, on the device."""
         x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device, non_blocking=True).permute(0, 3, 1, 2)
@@ -113,9 +117,8 @@ class BaseGame:
             tensors |= {f"{prefix}{name}": value for name, value in network.state_dict().items()}
         for prefix, optimizer in self._optimizers.items():
             tensors |= tensors_of(optimizer, f"optimizer.{prefix}")
-        tensors["totals"] = self._totals.clone()
         scalers = {prefix: scaler.state_dict() for prefix, scaler in self._scalers.items()}
-        return tensors, {"n_totals": self._n_totals, "scalers": scalers}
+        return tensors, {"totals": self._totals.tolist(), "n_totals": self._n_totals, "scalers": scalers}
 
     def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> None:
         """Take up a state. Raises KeyError, ValueError or RuntimeError for one that does not fit."""
@@ -124,7 +127,7 @@ class BaseGame:
         for prefix, optimizer in self._optimizers.items():
             load_tensors(optimizer, tensors, f"optimizer.{prefix}")
             self._scalers[prefix].load_state_dict(plain["scalers"][prefix])
-        self._totals.copy_(tensors["totals"])
+        self._totals.copy_(torch.tensor(plain["totals"]))
         self._n_totals = int(plain["n_totals"])
 
 

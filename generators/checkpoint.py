@@ -25,7 +25,7 @@ from forensics.common.manifest import VIEWS
 from forensics.common.text import printable
 from generators.config import GanConfig, checked
 from generators.system import System, system_named
-from generators.translator import TRANSLATORS
+from generators.translator import BACK_AVERAGE, TRANSLATORS
 
 FORMAT = "forensics-generator-1"
 META_KEY = "forensics"
@@ -172,7 +172,8 @@ def keep_as(path: Path, kept: Path) -> None:
 
 def export_generator(path: Path, output: Path, extra: Mapping[str, Any] | None = None) -> None:
     """Write the averaged generator of a checkpoint alone, in float16, with its metadata: small enough to hand on."""
-    tensors, meta = read_checkpoint(path, AVERAGE)
+    tensors, meta = read_checkpoint(path)
+    tensors = {name: value for name, value in tensors.items() if name.startswith((AVERAGE, BACK_AVERAGE))}
     half = {name: v.half() if v.is_floating_point() else v for name, v in tensors.items()}
     kept: dict[str, Any] = {k: v for k, v in meta.items() if k not in TRAINING_ONLY}
     write_checkpoint(output, half, {**kept, **(extra or {})})

@@ -64,6 +64,13 @@ class Processes:
         out: torch.Tensor = self._accelerator.reduce(values, "mean")
         return out
 
+    def gathered(self, values: torch.Tensor) -> torch.Tensor:
+        """Rows of all processes, in their order; they have equally many."""
+        if self.count == 1:
+            return values
+        out: torch.Tensor = self._accelerator.gather(values.contiguous())
+        return out
+
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process."""
         return flag if self.count == 1 else bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)

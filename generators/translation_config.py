@@ -23,7 +23,8 @@ class TranslationConfig(BaseModel):
     # What is learned.
     task: Task = Field("none", description="what restore undoes: denoise, deblock, dehaze, colourise")
     make: Make = Field(
-        "none", description="what pix2pix's inputs are made by from the pictures: edges, sketch, gray, hole"
+        "none",
+        description="edges, sketch, gray, hole: pix2pix's inputs are made so of the pictures, cyclegan's second set",
     )
     weakest: float = Field(
         0.0,
@@ -62,6 +63,11 @@ class TranslationConfig(BaseModel):
         le=1000,
         description="weight of the difference in features: VGG19's with --vgg-weights, else the discriminator's",
     )
+    cycle_weight: float = Field(10.0, ge=0, le=1000, description="weight of cyclegan's way there and back")
+    identity_weight: float = Field(
+        5.0, ge=0, le=1000, description="weight of leaving pictures as they are that are of the other set already"
+    )
+    replay: int = Field(50, ge=0, le=10_000, description="pictures drawn before that cyclegan's critics see again")
     content_steps: int = Field(
         0, ge=0, le=100_000_000, description="first steps without adversarial and perceptual parts"
     )

@@ -12,19 +12,25 @@ from forensics.common.errors import UsageError
 from generators.config import checked
 from generators.translation_config import TranslationConfig
 
-# Where pairs of input and target come from: the pictures are targets that inputs are made of (`made`), or pairs are given.
-Pairing = Literal["made", "given or made"]
+# Where pairs of input and target come from: the pictures are targets that inputs are made of (`made`), or pairs are given;
+# or there are two sets of pictures without pairs, of which both ways are learned.
+Pairing = Literal["made", "given or made", "unpaired"]
+# Prefix in checkpoints of the averaged network of the way back.
+BACK_AVERAGE = "back_average."
+# Options of what learns without pairs.
+CYCLE_OPTIONS = frozenset({"cycle_weight", "identity_weight", "replay"})
 HELP = "forensics generate train-translator --help"
 
 
 class PictureNetwork(nn.Module):
     """x (N, 3, H, W) in [-1, 1] -> (N, 3, scale H, scale W) in about [-1, 1].
 
-    reach_px: how many pixels of the input around one an output pixel depends on, or None where it is the whole picture
-    (which then has the side `image_px`).
+    reach_px: how many pixels of the input around one an output pixel depends on, or None where it is the whole picture.
+    side_step: of what its sides are multiples, `image_px` or more where it depends on the whole; None: they are `image_px`.
     """
 
     reach_px: int | None = None
+    side_step: int | None = None
 
 
 class Critic(nn.Module):
@@ -57,6 +63,7 @@ class Translator:
 # Name -> (module with TRANSLATOR, line of `forensics generate list`). Adding a system is one file and one line.
 TRANSLATORS = {
     "pix2pix": ("generators.networks.pix2pix", "U-Net against a discriminator of patches, from pairs"),
+    "cyclegan": ("generators.networks.cyclegan", "from one set of pictures to another and back, without pairs"),
     "srgan": ("generators.networks.srgan", "twice or four times as large, with and without an adversary"),
     "restore": ("generators.networks.restore", "denoise, deblock, dehaze or colourise"),
 }
@@ -70,6 +77,11 @@ def translator_named(name: str) -> Translator:
     return translator
 
 
+def is_two_way(system: str) -> bool:
+    """Whether it learns the way back as well."""
+    return translator_named(system).pairing == "unpaired"
+
+
 def configured(translator: Translator, preset: str, values: dict[str, Any]) -> TranslationConfig:
     """The preset with the given values over it. Raises UsageError that names what is wrong."""
     if preset not in translator.presets:
@@ -81,8 +93,10 @@ def configured(translator: Translator, preset: str, values: dict[str, Any]) -> T
     return checked(TranslationConfig, {**translator.presets[preset], **values}, HELP)
 
 
-def what_of(system: str, config: TranslationConfig) -> str:
-    """What a trained one does, for people and manifests: `restore:denoise`, `srgan:x4`, `pix2pix:edges`."""
+def what_of(system: str, config: TranslationConfig, is_back: bool = False) -> str:
+    """What a trained one does, for people and manifests: `restore:denoise`, `srgan:x4`, `cyclegan:sketch-back`."""
+    if is_back:
+        return f"{system}:{config.make}-back" if config.make != "none" else f"{system}:back"
     if config.task != "none":
         return f"{system}:{config.task}"
     if config.scale > 1:

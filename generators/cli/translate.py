@@ -42,6 +42,8 @@ Exit status: 0 done, 3 some could not be read.
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder of what is made.")
 @click.option("--split", type=click.Choice(["train", "dev", "test", "any"]), default="any", show_default=True,
               help="Rows of manifests.")  # fmt: skip
+@click.option("--direction", type=click.Choice(["there", "back"]), default="there", show_default=True,
+              help="Of cyclegan: to the second set, or back to the first.")  # fmt: skip
 @click.option("--tile", "tile_px", type=click.IntRange(32, 8192), default=256, show_default=True, metavar="PX",
               help="Side of the tiles: larger ones are faster and take more memory.")  # fmt: skip
 @click.option("--format", "picture_format", default="png", show_default=True, metavar="png|jpeg:Q",
@@ -50,13 +52,15 @@ Exit status: 0 done, 3 some could not be read.
               help="Seconds over which colours of a clip are steadied; 0 is off.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3600.0, show_default=True, metavar="S",
               help="Seconds that decoding one clip may take.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
+              show_default=True, help="Of the network's arithmetic; auto: bfloat16 where it is native.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
               help="Where the network runs.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what another recipe made.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 def command(
-    paths: tuple[str, ...], model: str, output: str, split: str, tile_px: int, picture_format: str, smooth_s: float,
-    timeout: float, device: str, overwrite: bool, quiet: bool,
+    paths: tuple[str, ...], model: str, output: str, split: str, direction: str, tile_px: int, picture_format: str,
+    smooth_s: float, timeout: float, precision: str, device: str, overwrite: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Send pictures and clips through a trained translator: restored, enlarged, redrawn."""
     from forensics.common.errors import UsageError
@@ -71,7 +75,7 @@ def command(
     if missing:
         raise UsageError(f"{missing[0]} does not exist", "pictures, clips, folders of them, or manifests")
     items = items_of_paths([Path(path) for path in paths], split)
-    loaded = load_translator(model, device_named(device))
+    loaded = load_translator(model, device_named(device), precision, direction == "back")
     done = apply(
         loaded, items, Path(output), how_clips=HowClips(tile_px, smooth_s, MediaLimits(max_wall_s=timeout)),
         picture_format=picture_format, overwrite=overwrite, progress=Progress(quiet),

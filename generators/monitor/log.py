@@ -1,6 +1,6 @@
 """The log of a training run: log.jsonl, one JSON object a line, of a few kinds: `train` and `quality` of a GAN, `swap` and
 `reconstruction` of a face swap, `autoencoder` and `redrawn` of an autoencoder of faces, `translation` and `likeness` of a
-translator of pictures.
+translator of pictures, `cycle` and `round_trip` of one without pairs.
 
 Lines are only appended, so a kill costs at most the line being written: a last line without its end is not read, and the
 next append cuts it off. A resumed or rolled-back run takes back the lines after its checkpoint with `forget_after`.
@@ -130,8 +130,51 @@ class LikenessRow(Measurement):
     before_ssim: float
 
 
+class CycleRow(Entry):
+    """How training without pairs went since the row before: means over those steps, and over both ways.
+
+    loss: what the generators minimised. cycle, identity: L1 of pictures in [-1, 1], there and back, and of what should be
+    left as it is (0 where that is not asked). accuracy: share of patches that the critics were right about.
+    """
+
+    kind: Literal["cycle"] = "cycle"
+    loss: float
+    adversarial: float
+    cycle: float
+    identity: float
+    loss_d: float
+    accuracy: float
+    steps_per_s: float
+
+
+class RoundTripRow(Measurement):
+    """How near pictures that were not trained on come back to themselves, PSNR in dB, means over pictures: of the first set
+    there and back, of the second back and there.
+
+    psnr_db, ssim: of what is drawn of the first set to what is wanted, where the second set is made and that is known;
+    before_psnr_db, before_ssim: of the pictures of the first set themselves.
+    """
+
+    kind: Literal["round_trip"] = "round_trip"
+    first_psnr_db: float
+    second_psnr_db: float
+    psnr_db: float | None
+    ssim: float | None
+    before_psnr_db: float | None
+    before_ssim: float | None
+
+
 AnyRow = Annotated[
-    Row | QualityRow | SwapRow | ReconstructionRow | AutoencoderRow | RedrawnRow | TranslationRow | LikenessRow,
+    Row
+    | QualityRow
+    | SwapRow
+    | ReconstructionRow
+    | AutoencoderRow
+    | RedrawnRow
+    | TranslationRow
+    | LikenessRow
+    | CycleRow
+    | RoundTripRow,
     Field(discriminator="kind"),
 ]
 _LINE: TypeAdapter[AnyRow] = TypeAdapter(AnyRow)
@@ -162,6 +205,12 @@ def read_translation_log(path: Path) -> tuple[list[TranslationRow], list[Likenes
     """A translator's rows, as `read_log`."""
     rows = list(_rows(path))
     return _of_kind(rows, TranslationRow), _of_kind(rows, LikenessRow)
+
+
+def read_cycle_log(path: Path) -> tuple[list[CycleRow], list[RoundTripRow]]:
+    """Rows of a translator without pairs, as `read_log`."""
+    rows = list(_rows(path))
+    return _of_kind(rows, CycleRow), _of_kind(rows, RoundTripRow)
 
 
 def measured_steps(path: Path) -> set[int]:

@@ -17,7 +17,7 @@ from forensics.common.errors import UsageError
 from generators.layers import BatchNorm2d, init_normal
 from generators.networks.patchgan import LEAK, PatchDiscriminator
 from generators.translation_config import TranslationConfig
-from generators.translator import PictureNetwork, Translator
+from generators.translator import CYCLE_OPTIONS, PictureNetwork, Translator
 
 MAX_FACTOR = 8  # of the first layer's channels
 DROPPED_LAYERS = 3
@@ -85,5 +85,5 @@ TRANSLATOR = Translator(
     generator=Generator,
     discriminator=discriminator,
     pairing="given or made",
-    ignores=frozenset({"task", "weakest", "strongest", "judged", "scale", "blocks", "norm"}),
+    ignores=frozenset({"task", "weakest", "strongest", "judged", "scale", "blocks", "norm"}) | CYCLE_OPTIONS,
 )  # fmt: skip

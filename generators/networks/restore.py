@@ -11,7 +11,7 @@ import torch
 from generators.networks.patchgan import PatchDiscriminator
 from generators.networks.srgan import Trunk
 from generators.translation_config import TranslationConfig
-from generators.translator import PictureNetwork, Translator
+from generators.translator import CYCLE_OPTIONS, PictureNetwork, Translator
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -52,5 +52,5 @@ TRANSLATOR = Translator(
     },
     generator=Generator,
     discriminator=discriminator,
-    ignores=frozenset({"make", "scale", "dropout"}),
+    ignores=frozenset({"make", "scale", "dropout"}) | CYCLE_OPTIONS,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from torch import nn
 from generators.layers import BatchNorm2d, icnr_
 from generators.networks.patchgan import LEAK
 from generators.translation_config import TranslationConfig
-from generators.translator import Critic, PictureNetwork, Translator
+from generators.translator import CYCLE_OPTIONS, Critic, PictureNetwork, Translator
 
 OUTER_PX, INNER_PX = 9, 3
 DENSE = 1024
@@ -139,5 +139,5 @@ TRANSLATOR = Translator(
     },
     generator=Generator,
     discriminator=Discriminator,
-    ignores=frozenset({"task", "make", "weakest", "strongest", "judged", "dropout"}),
+    ignores=frozenset({"task", "make", "weakest", "strongest", "judged", "dropout"}) | CYCLE_OPTIONS,
 )  # fmt: skip

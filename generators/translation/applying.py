@@ -50,6 +50,7 @@ class TranslateRecord(BaseModel):
     checkpoint: str
     picture_format: str
     smooth_s: float = DEFAULT_SMOOTH_S
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def apply(
     check_tile(loaded, how_clips.tile_px)
     record = TranslateRecord(
         model=loaded.what, checkpoint=loaded.sha256, picture_format=picture_format, smooth_s=how_clips.smooth_s,
+        precision=loaded.precision,
     )  # fmt: skip
     _claim(folder, record, overwrite)
     tags = synthetic_tags(

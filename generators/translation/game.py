@@ -19,6 +19,7 @@ from generators.objectives import OBJECTIVES
 from generators.parallel import Processes
 from generators.pictures import to_uint8
 from generators.translation.pairs import Pairs
+from generators.translation.rates import rate_share
 from generators.translation_config import TranslationConfig
 from generators.translator import Critic, Translator
 
@@ -63,7 +64,10 @@ class PairedGame(BaseGame):
         """One update of the generator, and of the discriminator before it; adds to the totals."""
         config = self._config
         torch.manual_seed(step_seed(config.seed, DROPOUT_STREAM, rollbacks, step) + self._processes.rank)
-        self._set_rates(step)
+        share = rate_share(config, step)
+        self._set_rate(GENERATOR, config.learning_rate_g * share)
+        if self.discriminator is not None:
+            self._set_rate(DISCRIMINATOR, config.learning_rate_d * share)
         self.generator.train()
         given, target = self._on_device(pairs.given), self._on_device(pairs.target)
         with self._autocast():
@@ -117,16 +121,6 @@ class PairedGame(BaseGame):
             *wanted_maps, _ = self.discriminator.features(given, target)
         parts = [(a.float() - b.float()).abs().mean() for a, b in zip(maps, wanted_maps, strict=True)]
         return torch.stack(parts).mean()
-
-    def _set_rates(self, step: int) -> None:
-        """Constant, then linear to 0 over the second half (Zhu et al. 2017, arXiv 1703.10593, section 4)."""
-        config = self._config
-        half = config.steps / 2
-        share = min(1.0, (config.steps - step) / half) if config.decay == "linear" else 1.0
-        rates = {GENERATOR: config.learning_rate_g, DISCRIMINATOR: config.learning_rate_d}
-        for name, optimizer in self._optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = rates[name] * max(share, 0.0)
 
     # -- what comes out
 

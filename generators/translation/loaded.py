@@ -7,10 +7,20 @@ import torch
 
 from forensics.common.errors import UsageError, WeightsError
 from forensics.common.files import sha256_of_file
+from generators.base_game import DTYPES
 from generators.checkpoint import AVERAGE, find_model, read_checkpoint, read_meta
 from generators.config import checked
+from generators.parallel import asked_precision
 from generators.translation_config import TranslationConfig
-from generators.translator import TRANSLATORS, PictureNetwork, Translator, translator_named, what_of
+from generators.translator import (
+    BACK_AVERAGE,
+    TRANSLATORS,
+    PictureNetwork,
+    Translator,
+    is_two_way,
+    translator_named,
+    what_of,
+)
 
 HINT = "`forensics generate train-translator` makes one"
 DAMAGED = "the checkpoint is of another version, or damaged"
@@ -18,7 +28,11 @@ DAMAGED = "the checkpoint is of another version, or damaged"
 
 @dataclass(frozen=True, eq=False)
 class LoadedTranslator:
-    """Networks of one checkpoint; `what` is how its outputs are named in manifests: the system, and its task."""
+    """Networks of one checkpoint; `what` is how its outputs are named in manifests: the system, and its task.
+
+    precision: float32, bfloat16 or float16, of the network's arithmetic; weights are float32. is_back: it is the network of
+    the way back, of a system that has one.
+    """
 
     translator: Translator
     config: TranslationConfig
@@ -26,11 +40,18 @@ class LoadedTranslator:
     sha256: str
     step: int
     device: torch.device
+    precision: str = "float32"
+    is_back: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the network computes in, where it is not float32."""
+        return DTYPES.get(self.precision)
 
     @property
     def what(self) -> str:
-        """`restore:denoise`, `srgan:x4`, `pix2pix:edges`."""
-        return what_of(self.translator.name, self.config)
+        """`restore:denoise`, `srgan:x4`, `pix2pix:edges`, `cyclegan:sketch-back`."""
+        return what_of(self.translator.name, self.config, self.is_back)
 
     @property
     def reach_px(self) -> int | None:
@@ -50,21 +71,26 @@ def what_of_file(path: Path) -> str:
         raise WeightsError(f"{path}: {(str(error).splitlines() or ['damaged'])[0]}", DAMAGED) from error
 
 
-def load_translator(spec: str, device: torch.device) -> LoadedTranslator:
+def load_translator(
+    spec: str, device: torch.device, precision: str = "float32", is_back: bool = False
+) -> LoadedTranslator:
     """A run's best checkpoint (its newest where none is best), a file, or one that ships, by name.
 
+    precision: `auto` is bfloat16 where the device computes it natively, else float32; results differ by a level or so.
     Raises UsageError or WeightsError.
     """
-    path = find_model(spec)
-    tensors, meta = read_checkpoint(path, AVERAGE)
+    path, prefix = find_model(spec), BACK_AVERAGE if is_back else AVERAGE
+    tensors, meta = read_checkpoint(path, prefix)
     if str(meta.get("system")) not in TRANSLATORS:
         raise WeightsError(f"{path} is not a translator's", HINT)
+    if is_back and not is_two_way(str(meta["system"])):
+        raise UsageError(f"{meta['system']} has no way back", "leave out --direction")
     try:
         translator = translator_named(str(meta["system"]))
         config = checked(TranslationConfig, dict(meta["config"]), DAMAGED)
         with torch.device("meta"):  # what the file says is believed only as far as its tensors bear it out
             expected = {name: value.shape for name, value in translator.generator(config).state_dict().items()}
-        weights = {name.removeprefix(AVERAGE): value for name, value in tensors.items()}
+        weights = {name.removeprefix(prefix): value for name, value in tensors.items()}
         if {name: value.shape for name, value in weights.items()} != expected:
             raise ValueError(f"weights that do not fit {translator.name}")
         network = translator.generator(config)
@@ -75,4 +101,5 @@ def load_translator(spec: str, device: torch.device) -> LoadedTranslator:
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, UsageError) as error:
         raise WeightsError(f"{path}: {(str(error).splitlines() or ['damaged'])[0]}", DAMAGED) from error
     network = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    return LoadedTranslator(translator, config, network, sha256_of_file(path), step, device)
+    computed = asked_precision(precision, device)
+    return LoadedTranslator(translator, config, network, sha256_of_file(path), step, device, computed, is_back)

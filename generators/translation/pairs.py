@@ -6,7 +6,7 @@
 All that is random is a function of (seed, rollbacks, step), so that a resumed run needs no state to go on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -77,17 +77,32 @@ def judged(source: Source, config: TranslationConfig, indices: Sequence[int]) ->
     maker = maker_of(config, is_judged=True)
     pairs = []
     for index in indices:
-        target = _middle(source.targets.batch(np.array([index]))[0], config.image_px)
+        target = middle(source.targets.batch(np.array([index]))[0], config.image_px)
         given = None
         if source.inputs is not None:
-            given = _middle(source.inputs.batch(np.array([index]))[0], config.image_px)
+            given = middle(source.inputs.batch(np.array([index]))[0], config.image_px)
         pairs.append(_given(target, given, config, maker, rng_for(config.seed, JUDGED_STREAM, int(index))))
     return _stacked(pairs)
 
 
-def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def middle(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The square of `side` in the middle of a picture."""
     start = (picture.shape[0] - side) // 2
     return np.ascontiguousarray(picture[start : start + side, start : start + side])
+
+
+def cutting(
+    side: int, config: TranslationConfig, rng: np.random.Generator
+) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Draws a place and whether to mirror; what it gives cuts that square of image_px out of pictures of `side`."""
+    top, left = (int(rng.integers(0, side - config.image_px + 1)) for _ in range(2))
+    is_flipped = config.flip and rng.random() < FLIP_SHARE
+
+    def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        square = picture[top : top + config.image_px, left : left + config.image_px]
+        return np.ascontiguousarray(square[:, ::-1] if is_flipped else square)
+
+    return cut
 
 
 def _pair(
@@ -95,14 +110,7 @@ def _pair(
     maker: Maker | None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:  # fmt: skip
     """One pair: the same square cut out of both, both mirrored or neither."""
-    room = target.shape[0] - config.image_px
-    top, left = (int(rng.integers(0, room + 1)) for _ in range(2))
-    is_flipped = config.flip and rng.random() < FLIP_SHARE
-
-    def cut(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        square = picture[top : top + config.image_px, left : left + config.image_px]
-        return np.ascontiguousarray(square[:, ::-1] if is_flipped else square)
-
+    cut = cutting(target.shape[0], config, rng)
     return _given(cut(target), None if given is None else cut(given), config, maker, rng)
 
 

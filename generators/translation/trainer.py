@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from generators.checkpoint import Tensors
 from generators.faceswap.measures import psnr, ssim
 from generators.loop import Loop, News, same_options
 from generators.monitor.grid import tile
-from generators.monitor.log import LikenessRow, TranslationRow, append, read_translation_log
+from generators.monitor.log import LikenessRow, Measurement, TranslationRow, append, read_translation_log
 from generators.parallel import Processes
 from generators.pictures import write_png
 from generators.translation.curves import draw_curves
@@ -31,41 +31,85 @@ MOST_THREADS = 4
 # Pictures that are drawn together where figures are measured.
 DRAWN = 8
 WORST_GUESSING = 0.55
+M = TypeVar("M", bound=Measurement)
 
 
-class TranslationTrainer(Loop[Pairs, LikenessRow]):
-    """Trains on pairs in a run folder, from its newest checkpoint on."""
+class TranslatorGame(Protocol):
+    """What a trainer asks of a game."""
 
-    remedy = (
-        "begin again in another --output with a lower --learning-rate-g or --adversarial-weight, or --precision float32"
-    )
+    def step(self, pictures: Pairs, step: int, rollbacks: int) -> None: ...
+    def is_finite(self) -> bool: ...
+    def state(self) -> tuple[Tensors, dict[str, Any]]: ...
+    def load_state(self, tensors: Tensors, plain: dict[str, Any]) -> None: ...
+
+
+class TranslatorTrainer(Loop[Pairs, M]):
+    """What all trainers of translators have in common: steps, and what a checkpoint holds."""
+
+    game: TranslatorGame
 
     def __init__(
-        self, translator: Translator, run: TranslationRun, source: Source, held_out: Source, folder: Path,
-        processes: Processes, progress: Progress, extractor: FeatureExtractor | None = None,
+        self, translator: Translator, run: TranslationRun, game: TranslatorGame, folder: Path, processes: Processes,
+        progress: Progress,
     ) -> None:  # fmt: skip
-        """held_out: pictures that no step sees; none at all are allowed."""
         super().__init__(translator.name, run.config, folder, processes, progress)
-        self._translator, self._run, self._config, self._source = translator, run, run.config, source
+        self._translator, self._run, self._config, self.game = translator, run, run.config, game
         self._share = processes.share(run.config.batch_size)
         self._pool = ThreadPoolExecutor(max(1, min(MOST_THREADS, torch.get_num_threads())), "pairs")
-        self.game = PairedGame(translator, run.config, run.precision, processes, extractor)
-        n = min(len(held_out), run.config.quality_pictures)
-        self._held_out = judged(held_out, run.config, _spread(len(held_out), n)) if n else None
-        shown = held_out if len(held_out) else source
-        self._shown = judged(shown, run.config, _spread(len(shown), min(len(shown), SHEET_ROWS * SHEET_PAIRS)))
-        self._last: LikenessRow | None = None
-
-    # -- steps
-
-    def _batches(self, step: int) -> Iterator[Pairs]:
-        return endless(self._source, self._config, step, self._rollbacks, self._share, self._pool)
 
     def _take(self, batches: Iterator[Pairs], is_reported: bool) -> None:
         self.game.step(next(batches), self.step, self._rollbacks)
 
     def _is_finite(self) -> bool:
         return self.game.is_finite()
+
+    def _state(self) -> tuple[Tensors, dict[str, Any]]:
+        tensors, plain = self.game.state()
+        meta = {
+            "system": self._translator.name,
+            "preset": self._run.preset,
+            "config": self._config.model_dump(mode="json"),
+            "precision": self._run.precision,
+            "data": self._run.data.model_dump(mode="json", include={"name", "sha256", "pictures"}),
+            "perceptual": self._run.perceptual,
+            "game": plain,
+        }
+        return tensors, meta
+
+    def _restore(self, tensors: Tensors, meta: dict[str, Any]) -> None:
+        # What was asked of the precision may be "auto", which the run has found out.
+        same_options(meta["config"], self._config.model_dump(mode="json"), MAY_CHANGE | {"precision"})
+        if meta["data"]["sha256"] != self._run.data.sha256:
+            raise ValueError("it is of a run on other pictures")
+        self.game.load_state(tensors, meta["game"])
+
+
+class PairedTrainer(TranslatorTrainer[LikenessRow]):
+    """Trains on pairs in a run folder, from its newest checkpoint on."""
+
+    remedy = (
+        "begin again in another --output with a lower --learning-rate-g or --adversarial-weight, or --precision float32"
+    )
+    game: PairedGame
+
+    def __init__(
+        self, translator: Translator, run: TranslationRun, source: Source, held_out: Source, folder: Path,
+        processes: Processes, progress: Progress, extractor: FeatureExtractor | None = None,
+    ) -> None:  # fmt: skip
+        """held_out: pictures that no step sees; none at all are allowed."""
+        game = PairedGame(translator, run.config, run.precision, processes, extractor)
+        super().__init__(translator, run, game, folder, processes, progress)
+        self._source = source
+        n = min(len(held_out), run.config.quality_pictures)
+        self._held_out = judged(held_out, run.config, spread(len(held_out), n)) if n else None
+        shown = held_out if len(held_out) else source
+        self._shown = judged(shown, run.config, spread(len(shown), min(len(shown), SHEET_ROWS * SHEET_PAIRS)))
+        self._last: LikenessRow | None = None
+
+    # -- steps
+
+    def _batches(self, step: int) -> Iterator[Pairs]:
+        return endless(self._source, self._config, step, self._rollbacks, self._share, self._pool)
 
     # -- what is said and shown
 
@@ -124,26 +168,6 @@ class TranslationTrainer(Loop[Pairs, LikenessRow]):
     def _measurement(self, plain: Any) -> LikenessRow:
         return LikenessRow.model_validate(plain)
 
-    def _state(self) -> tuple[Tensors, dict[str, Any]]:
-        tensors, plain = self.game.state()
-        meta = {
-            "system": self._translator.name,
-            "preset": self._run.preset,
-            "config": self._config.model_dump(mode="json"),
-            "precision": self._run.precision,
-            "data": self._run.data.model_dump(mode="json", include={"name", "sha256", "pictures"}),
-            "perceptual": self._run.perceptual,
-            "game": plain,
-        }
-        return tensors, meta
-
-    def _restore(self, tensors: Tensors, meta: dict[str, Any]) -> None:
-        # What was asked of the precision may be "auto", which the run has found out.
-        same_options(meta["config"], self._config.model_dump(mode="json"), MAY_CHANGE | {"precision"})
-        if meta["data"]["sha256"] != self._run.data.sha256:
-            raise ValueError("it is of a run on other pictures")
-        self.game.load_state(tensors, meta["game"])
-
 
 def in_words(row: TranslationRow, last: LikenessRow | None) -> str:
     """How it goes, in a line."""
@@ -168,6 +192,6 @@ def _beside(*columns: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [np.stack(row) for row in zip(*columns, strict=True)]
 
 
-def _spread(n: int, chosen: int) -> list[int]:
+def spread(n: int, chosen: int) -> list[int]:
     """`chosen` of n indices, evenly spread."""
     return [int(i) for i in np.linspace(0, n - 1, chosen).round()] if chosen else []

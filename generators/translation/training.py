@@ -1,46 +1,38 @@
 """From a request to a trained translator: what `train-translator` and `resume` do, readable top to bottom."""
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from forensics.common.errors import ManifestError, MediaError, UsageError
+from forensics.common.errors import UsageError
 from forensics.common.progress import Progress
-from generators.data.pictures import Pictures, load_pictures, pictures_of
 from generators.data.request import DataRequest
-from generators.data.rows import choose_rows
-from generators.data.squares import MIN_SIDE_PX, middle_of, read_whole, resized
-from generators.data.survey import GB
 from generators.parallel import Processes, asked_precision, set_threads
-from generators.run_folder import DataRecord, claim, unchanged, versions
-from generators.training import CACHE, data_record, resolved
+from generators.run_folder import claim, unchanged, versions
+from generators.training import CACHE, resolved
+from generators.translation.cycle_trainer import CycleTrainer
 from generators.translation.features import VggFeatures
 from generators.translation.game import OWN_FEATURES
-from generators.translation.pairs import Source
 from generators.translation.run_record import (
     PairRequest,
     TranslationRun,
     read_translation_run,
     write_translation_run,
 )
-from generators.translation.trainer import TranslationTrainer
+from generators.translation.sources import load_domains, load_sources, record_of
+from generators.translation.trainer import PairedTrainer
 from generators.translation_config import MAY_CHANGE, TranslationConfig
 from generators.translator import Translator, check_sizes, translator_named
 
-# Of data without a split for it, every so many-th picture is held out, and at least so many are needed to train on.
-HELD_OUT_EVERY, MIN_PICTURES = 20, 4
 RESUMING = "`forensics generate resume` to go on as it was begun"
+
+Trainer = PairedTrainer | CycleTrainer
 
 
 def train(
     translator: Translator, preset: str, config: TranslationConfig, request: DataRequest, pairs: PairRequest,
     folder: Path, progress: Progress, overwrite: bool = False,
-) -> TranslationTrainer:  # fmt: skip
+) -> Trainer:  # fmt: skip
     """Begin a run, or go on with the one in the folder. Raises UsageError for one begun with other options or data."""
     request = request.model_copy(update={"data": tuple(resolved(path) for path in request.data)})
     check_pairs(translator, config, request, pairs)
@@ -64,7 +56,15 @@ def train(
         extractor = VggFeatures(pairs.vgg_weights).to(processes.device) if pairs.vgg_weights else None
         if not processes.is_main:
             processes.wait()  # the first process decodes; the others find its cache
-        source, held_out = load_sources(request, pairs, config, folder / CACHE, progress)
+        begin: Callable[..., Trainer]
+        if translator.pairing == "unpaired":
+            domains, domains_out = load_domains(request, pairs, config, folder / CACHE, progress)
+            data, held_out = record_of(domains), len(domains_out)
+            begin = partial(CycleTrainer, source=domains, held_out=domains_out)
+        else:
+            source, source_out = load_sources(request, pairs, config, folder / CACHE, progress)
+            data, held_out = record_of(source), len(source_out)
+            begin = partial(PairedTrainer, source=source, held_out=source_out, extractor=extractor)
         if processes.is_main:
             processes.wait()
         run = TranslationRun(
@@ -76,8 +76,8 @@ def train(
             device=processes.device.type,
             request=request,
             pairs=pairs,
-            data=_record(source),
-            held_out=len(held_out),
+            data=data,
+            held_out=held_out,
             perceptual=(extractor.name if extractor else OWN_FEATURES) if config.perceptual_weight else "",
             versions=versions(),
         )
@@ -93,9 +93,9 @@ def train(
             )
         if run.perceptual:
             progress.say(f"likeness in the features of: {run.perceptual}")
-        if not len(held_out):
+        if not held_out:
             progress.say("no picture is held out: nothing is measured, sheets show training pictures")
-        trainer = TranslationTrainer(translator, run, source, held_out, folder, processes, progress, extractor)
+        trainer = begin(translator, run, folder=folder, processes=processes, progress=progress)
         if processes.is_main:
             write_translation_run(folder, run)
         trainer.train()
@@ -104,7 +104,7 @@ def train(
         processes.close()
 
 
-def resume(folder: Path, steps: int | None, progress: Progress) -> TranslationTrainer:
+def resume(folder: Path, steps: int | None, progress: Progress) -> Trainer:
     """Go on with a run as it was begun, to `steps` in all if given."""
     stored = read_translation_run(folder)
     if stored is None:
@@ -126,7 +126,12 @@ def check_pairs(translator: Translator, config: TranslationConfig, request: Data
     ]  # fmt: skip
     if pairs.vgg_weights and not config.perceptual_weight:
         raise UsageError("--vgg-weights without --perceptual-weight has no effect", "give a weight, such as 1")
-    if request.faces and (pairs.inputs is not None or pairs.halves != "none"):
+    if translator.pairing == "unpaired":
+        if pairs.halves != "none":
+            raise UsageError(f"option --halves means nothing to {translator.name}, which has no pairs", "leave it out")
+        if not config.adversarial_weight:
+            raise UsageError(f"{translator.name} needs --adversarial-weight above 0", "its critics say what is wanted")
+    elif request.faces and (pairs.inputs is not None or pairs.halves != "none"):
         raise UsageError("--faces cuts targets, not their inputs", "cut both beforehand")
     if translator.name == "restore" and config.task == "none":
         raise UsageError("restore needs --task", "denoise, deblock, dehaze or colourise")
@@ -135,150 +140,9 @@ def check_pairs(translator: Translator, config: TranslationConfig, request: Data
     if translator.pairing == "made" and ways:
         raise UsageError(f"option {ways[0]} means nothing to {translator.name}", "leave it out")
     if translator.pairing != "made" and len(ways) != 1:
+        known = "--make and --inputs" if translator.pairing == "unpaired" else "--make, --inputs and --halves"
         raise UsageError(
-            f"{translator.name} needs one of --make, --inputs and --halves"
-            + (f", not {' and '.join(ways)}" if ways else ""),
-            "--make edges makes inputs of the pictures themselves",
+            f"{translator.name} needs one of {known}" + (f", not {' and '.join(ways)}" if ways else ""),
+            f"--make {'sketch makes drawings' if translator.pairing == 'unpaired' else 'edges makes inputs'} of the "
+            "pictures themselves",
         )
-
-
-# -- data
-
-
-def load_sources(
-    request: DataRequest, pairs: PairRequest, config: TranslationConfig, cache: Path, progress: Progress
-) -> tuple[Source, Source]:
-    """What is trained on, and what is held out: the split dev, else every HELD_OUT_EVERY-th picture."""
-    found = _load(request, pairs, config, cache, progress)
-    held_out = _dev_of(request, pairs, config, cache, progress) if request.split == "train" else None
-    if held_out is None:
-        is_out = held_out_rows(found)
-        if len(found) - is_out.sum() >= MIN_PICTURES and is_out.any():
-            found, held_out = _part(found, ~is_out), _part(found, is_out)
-    if len(found) < MIN_PICTURES:
-        raise ManifestError(f"{len(found)} pictures are too few to learn from", f"{MIN_PICTURES} are the least")
-    return found, held_out if held_out is not None else _part(found, np.zeros(len(found), bool))
-
-
-def held_out_rows(source: Source) -> NDArray[np.bool_]:
-    """(N,) whether a picture is held out: every HELD_OUT_EVERY-th person or source, with all pictures of it; pictures of
-    which neither is said count for themselves, equal ones together."""
-    items, digests = source.targets.items, source.targets.digests
-    names = [item.identity or item.source or digest for item, digest in zip(items, digests, strict=True)]
-    order = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([order[name] % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 for name in names], np.bool_)
-
-
-def _dev_of(
-    request: DataRequest, pairs: PairRequest, config: TranslationConfig, cache: Path, progress: Progress
-) -> Source | None:
-    """Pictures of the split dev, where the data have one."""
-    dev = request.model_copy(update={"split": "dev", "limit": config.quality_pictures})
-    try:
-        rows = choose_rows(dev, Progress(quiet=True))
-    except (ManifestError, UsageError):  # no row of it, or a folder that is described elsewhere
-        return None
-    if any(row.item.split != "dev" for row in rows):
-        return None
-    progress.say("figures are measured on the split dev:")
-    return _load(dev, pairs, config, cache / "dev", progress)
-
-
-def _load(
-    request: DataRequest, pairs: PairRequest, config: TranslationConfig, cache: Path, progress: Progress
-) -> Source:
-    px = config.picture_px or config.image_px
-    if pairs.halves != "none":
-        return _halves(request, pairs.halves == "left", px, config.workers, progress)
-    targets = load_pictures(request, px, cache, progress, config.workers)
-    if pairs.inputs is None:
-        return Source(targets)
-    inputs = load_pictures(
-        DataRequest(data=(pairs.inputs,), label="any", split="any", cache_gb=request.cache_gb),
-        px,
-        cache / "inputs",
-        progress,
-        config.workers,
-    )
-    by_name = {item.path.stem: position for position, item in enumerate(inputs.items)}
-    for what, pictures in (("--inputs", inputs), ("--data", targets)):
-        if len({item.path.stem for item in pictures.items}) < len(pictures):
-            raise ManifestError(f"two files of {what} have one name", "pairs are found by name: rename one")
-    kept = np.array([item.path.stem in by_name for item in targets.items])
-    if not kept.any():
-        raise ManifestError(
-            "no file of --inputs has the name of one of --data", "pairs have the same name in both folders"
-        )
-    if not kept.all():
-        progress.say(f"{int((~kept).sum())} of {len(kept)} pictures have no input of their name; left out")
-    targets = _only(targets, np.flatnonzero(kept))
-    return Source(targets, _only(inputs, np.array([by_name[item.path.stem] for item in targets.items])))
-
-
-def _halves(request: DataRequest, left_is_input: bool, px: int, workers: int, progress: Progress) -> Source:
-    """Files that hold a pair side by side; decoded into memory."""
-    rows = choose_rows(request, progress)
-    need_gb = 2 * 3 * px * px * len(rows) / GB
-    if need_gb > request.cache_gb:
-        raise UsageError(
-            f"pairs in halves are kept in memory, and these need {need_gb:.1f} GB",
-            "--cache-gb, --limit, or two folders",
-        )
-
-    def both(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | str:
-        try:
-            picture = read_whole(path)
-        except MediaError as error:
-            return error.message
-        width = picture.shape[1] // 2
-        if min(picture.shape[0], width) < MIN_SIDE_PX:
-            return f"its halves are {width} x {picture.shape[0]} pixels"
-        halves = [np.ascontiguousarray(half) for half in (picture[:, :width], picture[:, width : 2 * width])]
-        left, right = (resized(half, middle_of(half), px) for half in halves)
-        return (left, right) if left_is_input else (right, left)
-
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        found = list(pool.map(lambda row: both(row.item.path), rows))
-    missed = [(row.item.path.name, pair) for row, pair in zip(rows, found, strict=True) if isinstance(pair, str)]
-    if missed:
-        progress.say(f"{len(missed)} left out, unreadable: {missed[0][0]} ({missed[0][1]})")
-    kept = [(row.item, pair) for row, pair in zip(rows, found, strict=True) if not isinstance(pair, str)]
-    if not kept:
-        raise ManifestError("no file gave a pair", "files of --data hold input and target side by side")
-    items = [item for item, _ in kept]
-    inputs, targets = (np.stack([pair[side] for _, pair in kept]) for side in (0, 1))
-    return Source(pictures_of(targets, items), pictures_of(inputs, items))
-
-
-def _part(source: Source, chosen: NDArray[np.bool_]) -> Source:
-    rows = np.flatnonzero(chosen)
-    return Source(_only(source.targets, rows), _only(source.inputs, rows) if source.inputs is not None else None)
-
-
-class _Rows:
-    """Some of the pictures, by their own indices."""
-
-    def __init__(self, pictures: Pictures, rows: NDArray[np.int64]) -> None:
-        self._pictures, self._rows = pictures, rows
-
-    def batch(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self._pictures.batch(self._rows[indices])
-
-
-def _only(pictures: Pictures, rows: Sequence[int] | NDArray[np.int64]) -> Pictures:
-    chosen = np.asarray(rows, np.int64)
-    return replace(
-        pictures,
-        items=tuple(pictures.items[i] for i in chosen),
-        labels=pictures.labels[chosen],
-        digests=tuple(pictures.digests[i] for i in chosen),
-        source=_Rows(pictures, chosen),
-    )
-
-
-def _record(source: Source) -> DataRecord:
-    record = data_record(source.targets)
-    if source.inputs is None:
-        return record
-    both = f"{record.sha256}+{source.inputs.sha256}"
-    return record.model_copy(update={"sha256": both})

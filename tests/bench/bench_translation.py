@@ -255,7 +255,7 @@ def speed(args):
 
 
 def tiles(args):
-    loaded = load_translator(str(args.run), CPU)
+    loaded = load_translator(str(args.run), CPU, args.precision)
     with torch.device("cpu"):
         single = loaded.translator.generator(loaded.config)
     single.load_state_dict(loaded.network.state_dict())
@@ -281,7 +281,7 @@ def tiles(args):
                 draw(picture)
             rates[name].append(len(pictures) / (time.perf_counter() - start))
     ratios = [own / single for own, single in zip(rates["translate"], rates["whole"], strict=True)]
-    print(f"{loaded.what}, {args.px} px: whole {statistics.median(rates['whole']):.2f}, translate "
+    print(f"{loaded.what}, {args.px} px, {loaded.precision}: whole {statistics.median(rates['whole']):.2f}, translate "
           f"{statistics.median(rates['translate']):.2f} pictures/s: x {statistics.median(ratios):.2f} "
           f"[{min(ratios):.2f}, {max(ratios):.2f}]; greatest difference {off} levels")  # fmt: skip
 
@@ -303,6 +303,7 @@ def main():
     three.add_argument("run", type=Path)
     three.add_argument("--px", type=int, default=512)
     three.add_argument("--rounds", type=int, default=5)
+    three.add_argument("--precision", default="auto")
     three.set_defaults(go=tiles)
     args = parser.parse_args()
     args.go(args)

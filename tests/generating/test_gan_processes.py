@@ -5,11 +5,9 @@ One run is started by accelerate's launcher, as a user starts it; what need not 
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from two_processes import free_port, joined, pair
 
 from forensics.common.errors import UsageError
 from forensics.common.progress import Progress
@@ -47,7 +45,7 @@ OPTIONS = {
 WEIGHT_ATOL = 2e-5
 STATISTIC_ATOL = 1e-5
 LATE_S = 1.0
-LAUNCH_TIMEOUT_S, PAIR_TIMEOUT_S = 90, 60
+LAUNCH_TIMEOUT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -106,18 +104,12 @@ def begin(folder: Path, photos: Path) -> None:
     train(system, "cpu", configured(system, "cpu", OPTIONS), DataRequest(data=(photos,)), folder, QUIET)
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 def assert_close(left: Path, right: Path, step: int) -> None:
     """All tensors of two checkpoints, names and values."""
     ours, theirs = (read_checkpoint(checkpoint_path(folder, step))[0] for folder in (left, right))
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        is_statistic = "running_" in name or name.startswith("optimizer_")
+        is_statistic = "running_" in name or name.startswith("optimizer.")
         atol = STATISTIC_ATOL if is_statistic else WEIGHT_ATOL
         torch.testing.assert_close(
             value, theirs[name], rtol=1e-4, atol=atol, msg=lambda text, name=name: f"{name}: {text}"
@@ -171,27 +163,6 @@ def test_two_processes_speak_once(launched: Launched) -> None:
 
 
 # -- spawned pairs
-
-
-def pair(work: Callable[..., None], *arguments: object) -> None:
-    """`work(rank, port, *arguments)` in two processes; an assertion that fails in one fails here."""
-    context = mp.spawn(work, (free_port(), *arguments), nprocs=2, join=False)
-    assert context is not None
-    end = time.monotonic() + PAIR_TIMEOUT_S
-    while not context.join(timeout=1):
-        if time.monotonic() > end:
-            for process in context.processes:
-                process.kill()
-            pytest.fail("the two processes wait for each other")
-
-
-def joined(rank: int, port: int) -> Processes:
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port), OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    torch.set_num_threads(1)
-    return Processes("auto" if not torch.cuda.is_available() else "cpu")
 
 
 def normalised(norm: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,8 +24,9 @@ from generators.translation.features import VggFeatures
 from generators.translation.loaded import load_translator
 from generators.translation.pairs import Source
 from generators.translation.run_record import PairRequest
-from generators.translation.trainer import TranslationTrainer
-from generators.translation.training import held_out_rows, load_sources, resume, train
+from generators.translation.sources import held_out_rows, load_sources
+from generators.translation.trainer import PairedTrainer
+from generators.translation.training import resume, train
 from generators.translator import configured, translator_named
 
 QUIET = Progress(quiet=True)
@@ -102,17 +103,17 @@ def assert_same(left, right, step):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, photos, monkeypatch, name, precision):
     run(tmp_path / "whole", photos, name, precision=precision)
-    original, dies_after = TranslationTrainer._report, {"restore": 2, "srgan": 4, "pix2pix": 6}[name]
+    original, dies_after = PairedTrainer._report, {"restore": 2, "srgan": 4, "pix2pix": 6}[name]
 
     def die(self, *args):
         if self.step >= dies_after:
             raise ConnectionAbortedError
         return original(self, *args)
 
-    monkeypatch.setattr(TranslationTrainer, "_report", die)
+    monkeypatch.setattr(PairedTrainer, "_report", die)
     with pytest.raises(ConnectionAbortedError):
         run(tmp_path / "cut", photos, name, precision=precision)
-    monkeypatch.setattr(TranslationTrainer, "_report", original)
+    monkeypatch.setattr(PairedTrainer, "_report", original)
     resume(tmp_path / "cut", None, QUIET)
     assert_same(tmp_path / "whole", tmp_path / "cut", 8)
     logs = [read_translation_log(tmp_path / folder / "log.jsonl") for folder in ("whole", "cut")]
