@@ -18,16 +18,21 @@ Examples:
   forensics generate train-translator pix2pix --make edges --data photos/ --output runs/edges
   forensics generate train-translator pix2pix --data maps/ --inputs aerial/ --output runs/maps
   forensics generate train-translator pix2pix --data facades/ --halves right --output runs/facades
+  forensics generate train-translator cyclegan --inputs horses/ --data zebras/ --output runs/zebras
+  forensics generate train-translator cyclegan --make sketch --data photos/ --output runs/pencil
 
 \b
 SYSTEM is one of `forensics generate list`. Its --preset comes before the defaults
 above, and options that are given come before both; run.json says what it was.
 --data are the pictures to be drawn. What they are drawn from: restore and srgan
-make it of them; for pix2pix say --make, --inputs or --halves.
+make it of them; for pix2pix say --make, --inputs or --halves. cyclegan learns both
+ways between --inputs and --data, which need no pairs; with --make, between pictures
+of --data and drawings of others of them.
 
 \b
 Figures (PSNR and SSIM, against those of the inputs) are measured on the split dev
-of the manifest, else on every twentieth picture, which is then not trained on.
+of the manifest, else on every twentieth picture, which is then not trained on. Those
+of cyclegan: how near pictures come back to themselves, there and back.
 
 \b
 The same command again goes on where it stopped (Ctrl-C and SIGTERM save first);

@@ -20,7 +20,8 @@ class PairRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     inputs: Path | None = Field(
-        None, description="folder of pix2pix's inputs, whose files have the names of their targets in --data"
+        None,
+        description="folder of pix2pix's inputs, named as their targets in --data; of cyclegan's first set, with any names",
     )
     halves: Literal["none", "left", "right"] = Field(
         "none", description="files of --data hold a pair side by side, and this half is the input"
