@@ -24,7 +24,7 @@ import numpy as np
 
 from forensics.common.errors import UsageError
 from forensics.common.files import sha256_of_file
-from forensics.perturb.grid import Condition
+from forensics.perturb.grid import GRID, Condition
 from forensics.perturb.picture import Picture
 
 if TYPE_CHECKING:
@@ -161,6 +161,13 @@ def check_one_each(conditions: Sequence[AnyCondition]) -> None:
 def pinned(condition: AnyCondition) -> str:
     """The condition, and of a network the SHA-256 of its checkpoint: all that a changed copy depends on but its seed."""
     return f"{condition}@{condition.sha256}" if isinstance(condition, LaunderingCondition) else str(condition)
+
+
+def title_and_unit(perturbation: str) -> tuple[str, str]:
+    """What tables call a perturbation of the grid, or a network, and its strength. Raises KeyError for neither."""
+    if perturbation in NETWORKS:
+        return NETWORKS[perturbation].title, UNIT
+    return GRID[perturbation].title, GRID[perturbation].unit
 
 
 def networks_of(conditions: Sequence[AnyCondition]) -> dict[str, str]:

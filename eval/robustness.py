@@ -19,14 +19,13 @@ from eval.benchmark import choose_data, clock_part, dataset_part, open_cache, pr
 from eval.blocks import Columns, columns_of, failures_at_the_wrong_end, is_drawn, rounded
 from eval.config import RobustnessConfig
 from eval.laundering import (
-    NETWORKS,
     SHORT_DIGITS,
-    UNIT,
     AnyCondition,
     LaunderingCondition,
     check_one_each,
     laundering_of,
     networks_of,
+    title_and_unit,
 )
 from eval.report.robustness import RobustnessPoint, render_robustness, render_robustness_markdown
 from eval.results import SCHEMA_VERSION, DatasetPart, Part, ProvenancePart
@@ -161,8 +160,8 @@ def points_of(results: RobustnessResults) -> list[RobustnessPoint]:
             detector=part.detector,
             family=part.family,
             perturbation=part.perturbation,
-            title=_title(part.perturbation),
-            unit=UNIT if part.perturbation in NETWORKS else GRID[part.perturbation].unit,
+            title=title_and_unit(part.perturbation)[0],
+            unit=title_and_unit(part.perturbation)[1],
             strength=_step(part, results.networks),
             auc=part.auc,
             low=part.auc_low,
@@ -177,10 +176,6 @@ def points_of(results: RobustnessResults) -> list[RobustnessPoint]:
         for part in results.conditions
         if part.perturbation
     ]
-
-
-def _title(perturbation: str) -> str:
-    return NETWORKS[perturbation].title if perturbation in NETWORKS else GRID[perturbation].title
 
 
 def _step(part: ConditionPart, networks: Mapping[str, str]) -> float | str:

@@ -7,22 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forensics.common.progress import Bar, Progress
+from forensics.common.progress import Progress
 from generators.faceswap.measures import psnr, ssim
 from generators.loop import News
-from generators.monitor.grid import tile
-from generators.monitor.log import CycleRow, RoundTripRow, append, read_cycle_log
+from generators.monitor.log import CycleRow, RoundTripRow, read_cycle_log
 from generators.parallel import Processes
-from generators.pictures import write_png
 from generators.translation.curves import draw_cycle_curves
 from generators.translation.cycle_game import CycleGame
 from generators.translation.domains import Domains, Judged, endless, judged
 from generators.translation.pairs import Pairs
 from generators.translation.run_record import TranslationRun
-from generators.translation.trainer import DRAWN, SHEET, SHEET_ROWS, WORST_GUESSING, TranslatorTrainer, spread
+from generators.translation.trainer import DRAWN, SHEET_ROWS, WORST_GUESSING, TranslatorTrainer, spread
 from generators.translator import Translator
-
-SHEET_COLUMNS = 6
 
 
 class CycleTrainer(TranslatorTrainer[RoundTripRow]):
@@ -52,15 +48,9 @@ class CycleTrainer(TranslatorTrainer[RoundTripRow]):
 
     # -- what is said and shown
 
-    def _report(self, bar: Bar, steps_per_s: float) -> bool:
+    def _news(self, steps_per_s: float) -> tuple[CycleRow, str]:
         row = CycleRow(step=self.step, steps_per_s=steps_per_s, **self.game.take_totals())
-        if self._processes.is_main:
-            append(self._log, row)
-        words = in_words(row, self._last)
-        bar.describe(f"{self._title}: {words}")
-        if self.step % self._config.grid_every == 0:
-            self._say(f"step {self.step}: {words}")
-        return False
+        return row, in_words(row, self._last)
 
     def _look_back(self) -> None:
         trips = read_cycle_log(self._log)[1]
@@ -70,11 +60,7 @@ class CycleTrainer(TranslatorTrainer[RoundTripRow]):
         """Rows of a picture of the first set, what it becomes, and that on the way back; likewise of the second; curves."""
         if not self._processes.is_main:
             return
-        columns = _there_and_back(self.game, self._shown)
-        rows = [np.stack(row) for row in zip(*columns, strict=True)]
-        sheet = tile(np.concatenate(rows), SHEET_COLUMNS)
-        write_png(self._folder / "grids" / f"step-{self.step:08d}.png", sheet)
-        write_png(self._folder / SHEET, sheet)
+        self._write_sheet(_there_and_back(self.game, self._shown))
         draw_cycle_curves(*read_cycle_log(self._log), self._folder / "curves.png")
 
     # -- what is kept

@@ -1,6 +1,7 @@
 """Training of a translator: its game, step by step, with the sheet, the words and the figures that belong to it."""
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,7 +16,7 @@ from generators.checkpoint import Tensors
 from generators.faceswap.measures import psnr, ssim
 from generators.loop import Loop, News, same_options
 from generators.monitor.grid import tile
-from generators.monitor.log import LikenessRow, Measurement, TranslationRow, append, read_translation_log
+from generators.monitor.log import Entry, LikenessRow, Measurement, TranslationRow, append, read_translation_log
 from generators.parallel import Processes
 from generators.pictures import write_png
 from generators.translation.curves import draw_curves
@@ -25,7 +26,7 @@ from generators.translation.run_record import TranslationRun
 from generators.translation_config import MAY_CHANGE
 from generators.translator import Translator
 
-SHEET, SHEET_ROWS, SHEET_PAIRS = "grid.png", 6, 2
+SHEET, SHEET_ROWS, SHEET_PAIRS, SHEET_COLUMNS = "grid.png", 6, 2, 6
 # Of those that make pairs: Python lets one run at a time, and OpenCV the others.
 MOST_THREADS = 4
 # Pictures that are drawn together where figures are measured.
@@ -62,6 +63,26 @@ class TranslatorTrainer(Loop[Pairs, M]):
 
     def _is_finite(self) -> bool:
         return self.game.is_finite()
+
+    @abstractmethod
+    def _news(self, steps_per_s: float) -> tuple[Entry, str]:
+        """How it went since the last call: a line of the log, and in words."""
+
+    def _report(self, bar: Bar, steps_per_s: float) -> bool:
+        row, words = self._news(steps_per_s)
+        if self._processes.is_main:
+            append(self._log, row)
+        bar.describe(f"{self._title}: {words}")
+        if self.step % self._config.grid_every == 0:
+            self._say(f"step {self.step}: {words}")
+        return False
+
+    def _write_sheet(self, columns: Sequence[NDArray[np.uint8]]) -> None:
+        """Pictures of several columns side by side, row by row: as the sheet of this step, and as the newest."""
+        rows = [np.stack(row) for row in zip(*columns, strict=True)]
+        sheet = tile(np.concatenate(rows), SHEET_COLUMNS)
+        write_png(self._folder / "grids" / f"step-{self.step:08d}.png", sheet)
+        write_png(self._folder / SHEET, sheet)
 
     def _state(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, plain = self.game.state()
@@ -113,15 +134,9 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
 
     # -- what is said and shown
 
-    def _report(self, bar: Bar, steps_per_s: float) -> bool:
+    def _news(self, steps_per_s: float) -> tuple[TranslationRow, str]:
         row = TranslationRow(step=self.step, steps_per_s=steps_per_s, **self.game.take_totals())
-        if self._processes.is_main:
-            append(self._log, row)
-        words = in_words(row, self._last)
-        bar.describe(f"{self._title}: {words}")
-        if self.step % self._config.grid_every == 0:
-            self._say(f"step {self.step}: {words}")
-        return False
+        return row, in_words(row, self._last)
 
     def _look_back(self) -> None:
         likenesses = read_translation_log(self._log)[1]
@@ -132,9 +147,7 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
         if not self._processes.is_main:
             return
         pairs = self._shown
-        sheet = tile(np.concatenate(_beside(enlarged(pairs.given, pairs.target), self._drawn(pairs), pairs.target)), 6)
-        write_png(self._folder / "grids" / f"step-{self.step:08d}.png", sheet)
-        write_png(self._folder / SHEET, sheet)
+        self._write_sheet((enlarged(pairs.given, pairs.target), self._drawn(pairs), pairs.target))
         draw_curves(*read_translation_log(self._log), self._folder / "curves.png")
 
     def _drawn(self, pairs: Pairs) -> NDArray[np.uint8]:
@@ -186,10 +199,6 @@ def enlarged(given: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.
     if given.shape == target.shape:
         return given
     return np.stack([cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC) for picture in given])
-
-
-def _beside(*columns: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [np.stack(row) for row in zip(*columns, strict=True)]
 
 
 def spread(n: int, chosen: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Learning without pairs: networks and pool of the paper, two sets of pictures, what is learned, and the commands."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from generators.monitor.log import read_cycle_log
 from generators.networks.patchgan import PatchDiscriminator
 from generators.translation.cycle_trainer import CycleTrainer
 from generators.translation.domains import Domains, endless, judged
-from generators.translation.loaded import load_translator
+from generators.translation.loaded import LoadedTranslator, load_translator
 from generators.translation.replay import ReplayPool
 from generators.translation.run_record import PairRequest
 from generators.translation.sources import load_domains
@@ -118,8 +119,6 @@ def test_steps_see_the_same_pictures_and_no_pairs(tmp_path, photos):
     assert (len(domains.first), len(domains.second), len(held_out)) == (19, 19, 2)
     seen = [{*part.digests} for part in (domains.first, domains.second, held_out.first)]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(2) as pool:
         steps = endless(domains, config, 0, 0, slice(0, 2), pool)
         third = [next(steps) for _ in range(4)][3]
@@ -140,8 +139,6 @@ def test_sets_are_gone_through_in_orders_of_their_own():
     n = 16
     pixels = np.repeat(np.arange(n, dtype=np.uint8), 32 * 32 * 3).reshape(n, 32, 32, 3)
     config = configured(translator_named("cyclegan"), "cpu", {**SMALL, "picture_px": 32, "batch_size": n})
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as pool:
         pairs = next(endless(Domains(pictures_of(pixels), pictures_of(pixels)), config, 0, 0, slice(0, n), pool))
     first, second = pairs.given[:, 0, 0, 0].tolist(), pairs.target[:, 0, 0, 0].tolist()
@@ -284,8 +281,6 @@ def test_a_way_back_that_there_is_not(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 90), (64, 64), (131, 77)])
 def test_any_size_goes_through(shape):
-    from generators.translation.loaded import LoadedTranslator
-
     translator = translator_named("cyclegan")
     config = configured(translator, "cpu", SMALL)
     torch.manual_seed(0)
