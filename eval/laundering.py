@@ -128,15 +128,20 @@ def reduced_by(picture: Picture, scale: int) -> Picture:
     return np.asarray(cv2.resize(filled, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def is_network(text: str) -> bool:
+    """Whether a `--perturb` means a network, known or not."""
+    return re.split("[:=@]", text.strip())[0] in SYSTEMS
+
+
 def laundering_of(text: str) -> list[LaunderingCondition]:
     """The networks that a `--perturb` names; none where it names something else.
 
     Raises UsageError, naming what there is, for a network that is not known, has no checkpoint, or has another one than
     was asked for; WeightsError for a file that is no translator's.
     """
-    text = text.strip()
-    if re.split("[:=@]", text)[0] not in SYSTEMS:
+    if not is_network(text):
         return []
+    text = text.strip()
     pin = PIN.search(text)
     name, equals, given = text.removesuffix(pin[0] if pin else "").partition("=")
     if ":" not in name and not equals and not pin:

@@ -10,12 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from forensics.common.errors import UsageError, WeightsError
 from generators.checkpoint import SHIPPED, read_meta
-from generators.config import GanConfig, checked
+from generators.config import GanConfig
 from generators.system import SYSTEMS, System, configured, system_named
-from generators.translation_config import TranslationConfig
-from generators.translator import TRANSLATORS, translator_named, what_of
+from generators.translator import TRANSLATORS, translator_named, what_of_meta
 from generators.translator import configured as configured_translator
 
 # Conditional systems have as many classes as the data: their sizes are shown for this many, as CIFAR-10 has.
@@ -170,13 +168,9 @@ def _translator(path: Path, meta: dict[str, Any]) -> ShippedTranslator:
         float(value) if isinstance(value, int | float) else None
         for value in (best.get("psnr_db"), best.get("before_psnr_db"))
     )
-    try:
-        what = what_of(str(meta["system"]), checked(TranslationConfig, _table(meta.get("config")), "damaged"))
-    except UsageError as error:
-        raise WeightsError(f"{path}: {error}", "the checkpoint is of another version, or damaged") from error
     return ShippedTranslator(
         name=path.stem,
-        what=what,
+        what=what_of_meta(path, meta),
         step=int(meta.get("step", 0)),
         bytes=path.stat().st_size,
         data=", ".join(_data_of(meta)),

@@ -131,6 +131,25 @@ def fill_weight(module: Any, fill: Callable[[torch.Tensor], Any]) -> None:
         nn.init.zeros_(module.bias)
 
 
+class InstanceNorm2d(nn.Module):
+    """Instance normalisation without weights: each channel of each picture to mean 0 and variance 1, computed in float32.
+
+    Ulyanov, Vedaldi, Lempitsky 2016, arXiv 1607.08022. Not torch's own, which on a CPU rounds means to bfloat16, and whose
+    gradients are wrong (seen in torch 2.14) for one picture whose gradient comes in channels_last.
+    """
+
+    EPSILON = 1e-5
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = x.float()
+        variance, mean = torch.var_mean(values, (2, 3), correction=0, keepdim=True)
+        return ((values - mean) * torch.rsqrt(variance + self.EPSILON)).to(x.dtype)
+
+
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
     """Weights N(0, std), norms N(1, std) with bias 0: Radford et al. 2015, section 4, and the reference code."""
 

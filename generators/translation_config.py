@@ -50,6 +50,9 @@ class TranslationConfig(BaseModel):
     blocks: int = Field(16, ge=1, le=64, description="residual blocks")
     norm: Literal["batch", "none"] = Field("batch", description="normalisation in the residual blocks")
     d_width: int = Field(64, ge=4, le=512, description="channels of the discriminator's first layer")
+    d_layers: int = Field(
+        3, ge=1, le=3, description="layers of the discriminator of patches that halve: 3 sees 70 px, 2 34, 1 16"
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="in pix2pix's inner layers, in place of noise")
 
     # What is minimised.

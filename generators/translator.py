@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from forensics.common.errors import UsageError
+from forensics.common.errors import UsageError, WeightsError
 from generators.config import checked
 from generators.translation_config import TranslationConfig
 
@@ -20,6 +21,8 @@ BACK_AVERAGE = "back_average."
 # Options of what learns without pairs.
 CYCLE_OPTIONS = frozenset({"cycle_weight", "identity_weight", "replay"})
 HELP = "forensics generate train-translator --help"
+HINT = "`forensics generate train-translator` makes one"
+DAMAGED = "the checkpoint is of another version, or damaged"
 
 
 class PictureNetwork(nn.Module):
@@ -104,6 +107,19 @@ def what_of(system: str, config: TranslationConfig, is_back: bool = False) -> st
     return f"{system}:{config.make}" if config.make != "none" else system
 
 
+def what_of_meta(path: Path, meta: Mapping[str, Any]) -> str:
+    """What a checkpoint says that it does, as `what_of`. Raises WeightsError, naming the file."""
+    system, config = meta.get("system"), meta.get("config")
+    if not isinstance(system, str) or system not in TRANSLATORS:
+        raise WeightsError(f"{path} is not a translator's", HINT)
+    if not isinstance(config, Mapping):
+        raise WeightsError(f"{path} has no options", DAMAGED)
+    try:
+        return what_of(system, checked(TranslationConfig, dict(config), DAMAGED))
+    except UsageError as error:
+        raise WeightsError(f"{path}: {error}", DAMAGED) from error
+
+
 def check_sizes(translator: Translator, config: TranslationConfig) -> None:
     """Raise UsageError that names the field, where the networks cannot have the sizes. Nothing is computed."""
     given = config.image_px // config.scale
@@ -116,5 +132,6 @@ def check_sizes(translator: Translator, config: TranslationConfig) -> None:
                 critic.features(drawn, drawn)
         except (RuntimeError, ValueError) as error:
             raise UsageError(
-                f"option 'image_px': {config.image_px} is too small for {translator.name}", "64 or more"
+                f"option 'image_px': {config.image_px} is too small for {translator.name}",
+                "64 or more; smaller ones with --d-layers 2 or 1",
             ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eval.config import MAX_DEFAULT_WORKERS, cores
-from eval.laundering import AnyCondition, LaunderingCondition, check_one_each, laundering_of
+from eval.laundering import AnyCondition, LaunderingCondition, check_one_each, is_network, laundering_of
 from eval.testsets.datasheet import render_datasheet
 from eval.testsets.folder import SetFolder
 from eval.testsets.groups import Placement, place_rows
@@ -77,7 +77,7 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     """
     options = options.with_absolute_paths()
     _check_options(options, output)
-    conditions = _conditions(options)
+    conditions = _conditions(options.perturb)
     options = options.model_copy(update={"perturb": _in_recipe(options, conditions)})
     folder = SetFolder(output, options.overwrite)
     inputs = load_inputs(options.real, options.fake, options.layout, options.compression)
@@ -85,7 +85,7 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     record = _begun(options, inputs)
     folder.check(record)
     with Decoder() as decoder:
-        plan = plan_testset(options, inputs, decoder, progress)
+        plan = plan_testset(options, conditions, inputs, decoder, progress)
         folder.claim(record)
         with _one_thread_each(conditions):
             made = write_outputs(plan.outputs, folder, decoder, options, _workers(options), progress)
@@ -101,8 +101,11 @@ def build_testset(options: BuildOptions, output: Path, progress: Progress, audit
     return Built(record, n_new, len(made) - n_new, sum(why in NOT_ANALYSED for why in plan.left_out.values()))
 
 
-def plan_testset(options: BuildOptions, inputs: Sequence[InputData], decoder: Decoder, progress: Progress) -> Plan:
-    """Hash, group, split, balance, check; nothing is written."""
+def plan_testset(
+    options: BuildOptions, conditions: Sequence[AnyCondition], inputs: Sequence[InputData], decoder: Decoder,
+    progress: Progress,
+) -> Plan:  # fmt: skip
+    """Hash, group, split, balance, check; nothing is written. conditions: of `perturb`."""
     workers = _workers(options)
     rows = hash_rows(rows_of(inputs, options.taken_splits), workers, progress)
     problems = {i: row.problem for i, row in enumerate(rows) if row.problem} | repeated_files(rows)
@@ -120,7 +123,7 @@ def plan_testset(options: BuildOptions, inputs: Sequence[InputData], decoder: De
     input_notes = [one_line(f"{data.path.name}: {note}") for data in inputs for note in data.notes]
     return Plan(
         rows=tuple(rows),
-        outputs=tuple(plan_outputs(chosen, _conditions(options), encoding)),
+        outputs=tuple(plan_outputs(chosen, conditions, encoding)),
         pictures=pictures,
         encoding=encoding,
         encoding_reason=why,
@@ -166,9 +169,9 @@ def _workers(options: BuildOptions) -> int:
     return options.workers or min(cores(), MAX_DEFAULT_WORKERS)
 
 
-def _conditions(options: BuildOptions) -> list[AnyCondition]:
+def _conditions(perturb: Sequence[str]) -> list[AnyCondition]:
     found: list[AnyCondition] = []
-    for text in options.perturb:
+    for text in perturb:
         found += laundering_of(text) or [parse_condition(text)]
     check_one_each(found)
     return list(dict.fromkeys(found))
@@ -177,7 +180,7 @@ def _conditions(options: BuildOptions) -> list[AnyCondition]:
 def _in_recipe(options: BuildOptions, conditions: Sequence[AnyCondition]) -> tuple[str, ...]:
     """What `--perturb` said, but each network with its checkpoint, so that no other one can serve in a rebuild."""
     networks = [one.recipe for one in conditions if isinstance(one, LaunderingCondition)]
-    return (*(text for text in options.perturb if not laundering_of(text)), *networks)
+    return (*(text for text in options.perturb if not is_network(text)), *networks)
 
 
 @contextmanager
@@ -205,7 +208,7 @@ def recipe_of(options: BuildOptions, inputs: Sequence[InputData]) -> RecipePart:
 
 def _begun(options: BuildOptions, inputs: Sequence[InputData]) -> SetRecord:
     recipe, versions = recipe_of(options, inputs), library_versions()
-    names = (*LIBRARIES, "torch") if any(map(laundering_of, options.perturb)) else LIBRARIES
+    names = (*LIBRARIES, "torch") if any(map(is_network, options.perturb)) else LIBRARIES
     return SetRecord(
         tool_version=__version__,
         state="building",
@@ -228,7 +231,7 @@ def _crossing_notes(placement: Placement) -> list[str]:
 
 def _check_options(options: BuildOptions, output: Path) -> None:
     """What is mistyped is said before anything is read. Raises UsageError."""
-    _ = options.asked_encoding, options.shares, _conditions(options)
+    _ = options.asked_encoding, options.shares
     for name, paths in zip(CLASSES, (options.real, options.fake), strict=True):
         if not paths:
             raise UsageError(f"no --{name} DATA", "a test set needs both: --real DATA --fake DATA")

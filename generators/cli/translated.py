@@ -20,6 +20,7 @@ def show_training(trainer: "Trainer", folder: Path) -> None:
     from generators.run_folder import LOG_FILE
     from generators.translation.cycle_trainer import trip_in_words
     from generators.translation.run_record import read_translation_run
+    from generators.translation.trainer import likeness_in_words
     from generators.translator import is_two_way
 
     run = read_translation_run(folder)
@@ -31,10 +32,7 @@ def show_training(trainer: "Trainer", folder: Path) -> None:
     for trip in trips[-1:]:
         click.echo(f"{measured} pictures it never saw, step {trip.step}: {trip_in_words(trip)}")
     for row in likenesses[-1:]:
-        click.echo(
-            f"{measured} pictures it never saw, step {row.step}: PSNR "
-            f"{row.psnr_db:.2f} dB (the inputs {row.before_psnr_db:.2f}), SSIM {row.ssim:.3f} ({row.before_ssim:.3f})"
-        )
+        click.echo(f"{measured} pictures it never saw, step {row.step}: {likeness_in_words(row)}")
     best = max(likenesses, key=lambda row: row.psnr_db, default=None)
     if best is not None and best.step != likenesses[-1].step and not run.config.adversarial_weight:
         click.echo(f"the best, which is applied: step {best.step}, PSNR {best.psnr_db:.2f} dB, SSIM {best.ssim:.3f}")

@@ -120,7 +120,8 @@ class TranslationRow(Entry):
 class LikenessRow(Measurement):
     """How like their targets the outputs for pictures are that were not trained on: means over pictures, PSNR in dB.
 
-    before_psnr_db: of the inputs themselves (enlarged by cubic interpolation where they are smaller).
+    before_psnr_db: of the inputs themselves (enlarged by cubic interpolation where they are smaller). nlm_psnr_db: of the
+    inputs after OpenCV's non-local means, where noise is what is undone.
     """
 
     kind: Literal["likeness"] = "likeness"
@@ -128,6 +129,7 @@ class LikenessRow(Measurement):
     ssim: float
     before_psnr_db: float
     before_ssim: float
+    nlm_psnr_db: float | None = None
 
 
 class CycleRow(Entry):

@@ -36,7 +36,7 @@ class Generator(PictureNetwork):
 
 def discriminator(config: TranslationConfig) -> PatchDiscriminator:
     """That of patches, which sees the degraded picture too."""
-    return PatchDiscriminator(config.d_width, is_conditional=True)
+    return PatchDiscriminator(config.d_width, is_conditional=True, halvings=config.d_layers)
 
 
 TRANSLATOR = Translator(

@@ -129,7 +129,7 @@ TRANSLATOR = Translator(
         "cpu": {"image_px": 128, "scale": 4, "width": 32, "blocks": 8, "norm": "none", "batch_size": 16, "steps": 2500,
                 "learning_rate_g": 5e-4, "beta1": 0.9},
         "cpu-gan": {"image_px": 128, "scale": 4, "width": 32, "blocks": 8, "norm": "none", "d_width": 16, "batch_size": 16,
-                    "steps": 3500, "content_steps": 2500, "learning_rate_g": 5e-4, "learning_rate_d": 1e-4, "beta1": 0.9,
+                    "steps": 2400, "content_steps": 1600, "learning_rate_g": 5e-4, "learning_rate_d": 1e-4, "beta1": 0.9,
                     "adversarial_weight": 1e-3, "perceptual_weight": 0.01},
         # The paper's networks, batch and number of steps.
         "gpu": {"image_px": 96, "picture_px": 256, "scale": 4, "batch_size": 16, "steps": 1_200_000,
@@ -139,5 +139,5 @@ TRANSLATOR = Translator(
     },
     generator=Generator,
     discriminator=Discriminator,
-    ignores=frozenset({"task", "make", "weakest", "strongest", "judged", "dropout"}) | CYCLE_OPTIONS,
+    ignores=frozenset({"task", "make", "weakest", "strongest", "judged", "dropout", "d_layers"}) | CYCLE_OPTIONS,
 )  # fmt: skip

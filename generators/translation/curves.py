@@ -29,6 +29,9 @@ def draw_curves(rows: Sequence[TranslationRow], likenesses: Sequence[LikenessRow
             draw_line(axes, measured, after, "outputs", BLUE, "-")
             draw_line(axes, measured, before, "inputs", ORANGE, "--")
             axes.set(ylabel=unit)
+            if axes is likeness and any(row.nlm_psnr_db is not None for row in likenesses):
+                of_rival = [float("nan") if row.nlm_psnr_db is None else row.nlm_psnr_db for row in likenesses]
+                draw_line(axes, measured, of_rival, "non-local means", GREY, ":")
             if likenesses:
                 axes.legend(loc="best", frameon=False)
 

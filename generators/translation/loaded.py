@@ -14,16 +14,16 @@ from generators.parallel import asked_precision
 from generators.translation_config import TranslationConfig
 from generators.translator import (
     BACK_AVERAGE,
+    DAMAGED,
+    HINT,
     TRANSLATORS,
     PictureNetwork,
     Translator,
     is_two_way,
     translator_named,
     what_of,
+    what_of_meta,
 )
-
-HINT = "`forensics generate train-translator` makes one"
-DAMAGED = "the checkpoint is of another version, or damaged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,7 @@ class LoadedTranslator:
 
 def what_of_file(path: Path) -> str:
     """What a checkpoint says that it does, as `LoadedTranslator.what`; no tensor is read. Raises WeightsError."""
-    meta = read_meta(path)
-    system = meta.get("system")
-    if not isinstance(system, str) or system not in TRANSLATORS:
-        raise WeightsError(f"{path} is not a translator's", HINT)
-    try:
-        return what_of(system, checked(TranslationConfig, dict(meta["config"]), DAMAGED))
-    except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise WeightsError(f"{path}: {(str(error).splitlines() or ['damaged'])[0]}", DAMAGED) from error
+    return what_of_meta(path, read_meta(path))
 
 
 def load_translator(

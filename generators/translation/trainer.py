@@ -21,6 +21,7 @@ from generators.parallel import Processes
 from generators.pictures import write_png
 from generators.translation.curves import draw_curves
 from generators.translation.game import FeatureExtractor, PairedGame
+from generators.translation.non_local_means import best_strength
 from generators.translation.pairs import Pairs, Source, endless, judged
 from generators.translation.run_record import TranslationRun
 from generators.translation_config import MAY_CHANGE
@@ -123,6 +124,10 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
         self._source = source
         n = min(len(held_out), run.config.quality_pictures)
         self._held_out = judged(held_out, run.config, spread(len(held_out), n)) if n else None
+        # With the strength that is best for them: what is to be surpassed.
+        self._nlm_psnr_db = None
+        if run.config.task == "denoise" and self._held_out is not None:
+            self._nlm_psnr_db = best_strength(self._held_out.given, self._held_out.target)[1]
         shown = held_out if len(held_out) else source
         self._shown = judged(shown, run.config, spread(len(shown), min(len(shown), SHEET_ROWS * SHEET_PAIRS)))
         self._last: LikenessRow | None = None
@@ -167,19 +172,23 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
             ssim=float(ssim(drawn, pairs.target).mean()),
             before_psnr_db=float(psnr(before, pairs.target).mean()),
             before_ssim=float(ssim(before, pairs.target).mean()),
+            nlm_psnr_db=self._nlm_psnr_db,
         )
         self._last = row
         # With an adversary the least error is not what is wanted: the newest counts.
         is_best = self.step > 0 and not self._config.adversarial_weight
         is_best = is_best and (self._best is None or row.psnr_db > self._best.psnr_db)
-        text = (
-            f"{len(pairs.given)} pictures it never saw: PSNR {row.psnr_db:.2f} dB (the inputs {row.before_psnr_db:.2f}), "
-            f"SSIM {row.ssim:.3f} ({row.before_ssim:.3f})"
-        )
-        return News(row, text, is_best)
+        return News(row, f"{len(pairs.given)} pictures it never saw: {likeness_in_words(row)}", is_best)
 
     def _measurement(self, plain: Any) -> LikenessRow:
         return LikenessRow.model_validate(plain)
+
+
+def likeness_in_words(row: LikenessRow) -> str:
+    """Figures of a measurement, in a line."""
+    rival = f", non-local means {row.nlm_psnr_db:.2f}" if row.nlm_psnr_db is not None else ""
+    like = f"SSIM {row.ssim:.3f} ({row.before_ssim:.3f})"
+    return f"PSNR {row.psnr_db:.2f} dB (the inputs {row.before_psnr_db:.2f}{rival}), {like}"
 
 
 def in_words(row: TranslationRow, last: LikenessRow | None) -> str:

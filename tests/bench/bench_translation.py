@@ -1,7 +1,7 @@
 """Translators of pictures: how near they come on a test split, and how fast they train and are applied.
 
     python tests/bench/bench_translation.py quality RUN... --data faces/manifest.csv [--split test]
-    python tests/bench/bench_translation.py speed --data faces/manifest.csv [--rounds 5]
+    python tests/bench/bench_translation.py speed [restore|pix2pix|cyclegan] --data faces/manifest.csv [--rounds 5]
     python tests/bench/bench_translation.py tiles RUN [--px 512] [--rounds 5]
 
 quality   PSNR, SSIM and two more figures of each run beside a baseline on the same pictures, degraded as the run's own
@@ -11,15 +11,17 @@ quality   PSNR, SSIM and two more figures of each run beside a baseline on the s
           ab: mean distance of chroma in CIELAB. lpips-like[lite0]: Zhang et al. 2018 (arXiv 1801.03924), equation 1,
           without learned weights: squared differences of channel-normalised maps of ImageNet's EfficientNet-Lite0, the
           mean over places, summed over its five stages. Not LPIPS: figures of the two cannot be compared.
-speed     steps a second of `restore --task denoise`, preset cpu, against a plain loop in the same process: a Dataset that
-          opens each file with PIL, adds noise and makes tensors, a DataLoader with two workers, float32, plain Adam.
-          Networks, batch and size are the same. Blocks take turns; a round's ratio is that of its own blocks.
+speed     steps a second of `restore --task denoise`, `pix2pix --make edges` or `cyclegan --make sketch`, preset cpu,
+          against a plain loop in the same process: a Dataset that opens each file with PIL, makes the input and tensors, a
+          DataLoader with two workers, float32, plain Adam, losses read in every step. Networks, batch and size are the
+          same. Blocks take turns; a round's ratio is that of its own blocks.
 tiles     pictures a second of `translate` at its defaults against single calls of the network on the whole picture in
           float32 as it comes from training (contiguous), pictures of --px on a side.
 """
 
 import argparse
 import itertools
+import random
 import statistics
 import tempfile
 import time
@@ -43,17 +45,21 @@ from generators.data.request import DataRequest
 from generators.faceswap.measures import psnr, ssim
 from generators.loop import PREFETCHED_BATCHES
 from generators.parallel import Processes, asked_precision
+from generators.translation.cycle_game import CycleGame
+from generators.translation.degradations import edges, sketch
+from generators.translation.domains import endless as endless_sets
 from generators.translation.game import PairedGame
 from generators.translation.loaded import load_translator
+from generators.translation.non_local_means import best_strength, non_local_means
 from generators.translation.pairs import Source, endless, judged
+from generators.translation.run_record import PairRequest
+from generators.translation.sources import load_domains, load_sources
 from generators.translation.tiles import translate
 from generators.translation.trainer import enlarged
 from generators.translator import configured, translator_named
 
 CPU = torch.device("cpu")
 RESAMPLES = 2000
-NLM_STRENGTHS = (5, 8, 10, 12, 15, 18, 21, 25)
-NLM_TEMPLATE_PX, NLM_SEARCH_PX = 7, 21
 UNCOUNTED_STEPS = 3
 PAUSE_S = 0.5
 SIGMAS = (1.0, 50.0)
@@ -105,16 +111,10 @@ class LpipsLike:
         return np.concatenate(parts)
 
 
-def non_local_means(pictures, strength):
-    return np.stack(
-        [cv2.fastNlMeansDenoisingColored(p, None, strength, strength, NLM_TEMPLATE_PX, NLM_SEARCH_PX) for p in pictures]
-    )
-
-
 def baseline_of(config, given, target, dev):
     """Name and pictures of what the network is to be better than."""
     if config.task == "denoise":
-        best = max(NLM_STRENGTHS, key=lambda h: psnr(non_local_means(dev.given, h), dev.target).mean())
+        best, _ = best_strength(dev.given, dev.target)
         return f"non-local means, h {best}", non_local_means(given, best)
     if config.scale > 1:
         return "bicubic", enlarged(given, target)
@@ -159,15 +159,15 @@ def quality(args):
 # -- speed of training
 
 
-class NoisyFiles(Dataset):
-    """Pictures by PIL, a random square of each, and the same with noise."""
+class Files(Dataset):
+    """Pictures by PIL, a random square of each, mirrored or not, and what `given` makes of it; (3, S, S) in [-1, 1]."""
 
-    def __init__(self, paths, picture_px, px):
-        self._paths = paths
+    def __init__(self, paths, config, given):
+        self._paths, self._given = paths, given
         self._transform = transforms.Compose(
             [
-                transforms.Resize(picture_px),
-                transforms.RandomCrop(px),
+                transforms.Resize(config.picture_px or config.image_px),
+                transforms.RandomCrop(config.image_px),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
             ]
@@ -178,43 +178,140 @@ class NoisyFiles(Dataset):
 
     def __getitem__(self, index):
         target = self._transform(Image.open(self._paths[index]).convert("RGB"))
-        sigma = torch.empty(1).uniform_(*SIGMAS) / 255
-        given = (target + sigma * torch.randn_like(target)).clamp(0, 1)
-        return 2 * given - 1, 2 * target - 1
+        return 2 * self._given(target) - 1, 2 * target - 1
 
 
-class Plain:
+def with_noise(target):
+    sigma = torch.empty(1).uniform_(*SIGMAS) / 255
+    return (target + sigma * torch.randn_like(target)).clamp(0, 1)
+
+
+def by(maker):
+    """One of ours for numpy's pictures, for torch's."""
+
+    def given(target):
+        picture = target.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        return torch.from_numpy(maker(picture)).permute(2, 0, 1).float().div(255)
+
+    return given
+
+
+def batches_of(files, config):
+    loader = DataLoader(files, config.batch_size, shuffle=True, num_workers=2, drop_last=True)
+    return (batch for _ in itertools.count() for batch in loader)
+
+
+def descend(adam, loss):
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+
+class PlainRestoring:
     """The plain loop; `step` is one pass of its body."""
 
-    def __init__(self, config, pictures):
+    def __init__(self, translator, config, paths):
         torch.manual_seed(config.seed)
-        self._network = translator_named("restore").generator(config)
+        self._network = translator.generator(config)
         self._adam = torch.optim.Adam(self._network.parameters(), config.learning_rate_g, (config.beta1, config.beta2))
-        files = NoisyFiles([item.path for item in pictures.items], config.picture_px, config.image_px)
-        loader = DataLoader(files, config.batch_size, shuffle=True, num_workers=2, drop_last=True)
-        self._batches = (batch for _ in itertools.count() for batch in loader)
+        self._batches = batches_of(Files(paths, config, with_noise), config)
 
     def step(self):
         given, target = next(self._batches)
         loss = (self._network(given) - target).abs().mean()
-        self._adam.zero_grad()
-        loss.backward()
-        self._adam.step()
+        descend(self._adam, loss)
         return loss.item()
+
+
+class PlainPairs:
+    """pix2pix as it is commonly written: the discriminator's step, then the generator's."""
+
+    def __init__(self, translator, config, paths):
+        torch.manual_seed(config.seed)
+        self._l1 = config.l1_weight
+        self._g, self._d = translator.generator(config), translator.discriminator(config)
+        betas = config.beta1, config.beta2
+        self._adam_g = torch.optim.Adam(self._g.parameters(), config.learning_rate_g, betas)
+        self._adam_d = torch.optim.Adam(self._d.parameters(), config.learning_rate_d, betas)
+        self._batches = batches_of(Files(paths, config, by(edges)), config)
+
+    def step(self):
+        given, target = next(self._batches)
+        drawn = self._g(given)
+        bce = nn.functional.binary_cross_entropy_with_logits
+        real, fake = self._d.features(given, target)[-1], self._d.features(given, drawn.detach())[-1]
+        loss_d = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
+        descend(self._adam_d, loss_d)
+        judged = self._d.features(given, drawn)[-1]
+        loss = bce(judged, torch.ones_like(judged)) + self._l1 * (drawn - target).abs().mean()
+        descend(self._adam_g, loss)
+        return loss.item(), loss_d.item()
+
+
+class PlainCycle:
+    """CycleGAN as it is commonly written: each picture through each network by itself, pools as lists."""
+
+    def __init__(self, translator, config, firsts, seconds):
+        torch.manual_seed(config.seed)
+        self._config = config
+        self._there, self._back = translator.generator(config), translator.generator(config)
+        self._critics = [translator.discriminator(config) for _ in range(2)]
+        betas = config.beta1, config.beta2
+        both = itertools.chain(self._there.parameters(), self._back.parameters())
+        self._adam_g = torch.optim.Adam(both, config.learning_rate_g, betas)
+        both = itertools.chain(*(critic.parameters() for critic in self._critics))
+        self._adam_d = torch.optim.Adam(both, config.learning_rate_d, betas)
+        self._pools = [[], []]
+        self._firsts = batches_of(Files(firsts, config, lambda x: x), config)
+        self._seconds = batches_of(Files(seconds, config, by(sketch)), config)
+
+    def _shown(self, which, drawn):
+        pool = self._pools[which]
+        if len(pool) < self._config.replay:
+            pool.append(drawn)
+        elif random.random() < 0.5:
+            place = random.randrange(len(pool))
+            drawn, pool[place] = pool[place], drawn
+        return drawn
+
+    def step(self):
+        config = self._config
+        (_, first), (second, _) = next(self._firsts), next(self._seconds)
+        drawn_second, drawn_first = self._there(first), self._back(second)
+        cycle = (self._back(drawn_second) - first).abs().mean() + (self._there(drawn_first) - second).abs().mean()
+        same = (self._there(second) - second).abs().mean() + (self._back(first) - first).abs().mean()
+        logits = [c.features(x, x)[-1] for c, x in zip(self._critics, (drawn_second, drawn_first), strict=True)]
+        fooled = sum((judged - 1).square().mean() for judged in logits)
+        loss = fooled + config.cycle_weight * cycle + config.identity_weight * same
+        for critic in self._critics:
+            critic.requires_grad_(False)
+        descend(self._adam_g, loss)
+        for critic in self._critics:
+            critic.requires_grad_(True)
+        loss_d = torch.zeros(())
+        for which, (real, drawn) in enumerate(((second, drawn_second), (first, drawn_first))):
+            fake, critic = self._shown(which, drawn.detach()), self._critics[which]
+            of_real, of_fake = critic.features(real, real)[-1], critic.features(fake, fake)[-1]
+            loss_d = loss_d + 0.5 * ((of_real - 1).square().mean() + of_fake.square().mean())
+        descend(self._adam_d, loss_d)
+        return loss.item(), loss_d.item()
 
 
 class Ours:
     """What the trainer does between two checkpoints."""
 
-    def __init__(self, config, pictures):
+    def __init__(self, translator, config, source):
         processes = Processes("cpu")
-        self._game = PairedGame(
-            translator_named("restore"), config, asked_precision(config.precision, CPU), processes
-        )  # fmt: skip
+        precision = asked_precision(config.precision, CPU)
         self._every, self._number = config.report_every, 0
-        pool = ThreadPoolExecutor(2)
-        share = processes.share(config.batch_size)
-        self._batches = prefetch(endless(Source(pictures), config, 0, 0, share, pool), PREFETCHED_BATCHES)
+        pool, share = ThreadPoolExecutor(2), processes.share(config.batch_size)
+        if translator.pairing == "unpaired":
+            self._game = CycleGame(translator, config, precision, processes)
+            batches = endless_sets(source, config, 0, 0, share, pool)
+        else:
+            self._game = PairedGame(translator, config, precision, processes)
+            batches = endless(source, config, 0, 0, share, pool)
+        self._batches = prefetch(batches, PREFETCHED_BATCHES)
 
     def step(self):
         self._game.step(next(self._batches), self._number, 0)
@@ -224,15 +321,27 @@ class Ours:
             self._game.take_totals()
 
 
+PLAIN = {
+    "restore": (PlainRestoring, {"task": "denoise"}),
+    "pix2pix": (PlainPairs, {"make": "edges"}),
+    "cyclegan": (PlainCycle, {"make": "sketch"}),
+}
+
+
 def speed(args):
-    translator = translator_named("restore")
-    config = configured(translator, "cpu", {"task": "denoise", "device": "cpu"})
+    translator = translator_named(args.system)
+    plain, options = PLAIN[args.system]
+    config = configured(translator, "cpu", {**options, "device": "cpu"})
     with tempfile.TemporaryDirectory() as folder:
-        request = DataRequest(data=(args.data,), split="train")
-        pictures = load_pictures(request, config.picture_px, Path(folder), Progress(quiet=True), 2)
+        request, quiet = DataRequest(data=(args.data,), split="train"), Progress(quiet=True)
+        load = load_domains if translator.pairing == "unpaired" else load_sources
+        source, _ = load(request, PairRequest(), config, Path(folder), quiet)
+        sets = (source.first, source.second) if translator.pairing == "unpaired" else (source.targets,)
+        paths = [[item.path for item in pictures.items] for pictures in sets]
         plain32 = config.model_copy(update={"precision": "float32"})
         kinds = {
-            "plain": Plain(config, pictures), "full": Ours(config, pictures), "float32": Ours(plain32, pictures)
+            "plain": plain(translator, config, *paths), "full": Ours(translator, config, source),
+            "float32": Ours(translator, plain32, source),
         }  # fmt: skip
         rates = {name: [] for name in kinds}
         for _ in range(args.rounds):
@@ -244,7 +353,8 @@ def speed(args):
                 for _ in range(args.steps):
                     kind.step()
                 rates[name].append(args.steps / (time.perf_counter() - start))
-        print(f"{len(pictures)} pictures, batch {config.batch_size}, {args.rounds} rounds of {args.steps} steps")
+        rounds = f"{args.rounds} rounds of {args.steps} steps"
+        print(f"{args.system}: {sum(map(len, paths))} pictures, batch {config.batch_size}, {rounds}")
         for name, found in rates.items():
             ratios = [own / plain for own, plain in zip(found, rates["plain"], strict=True)]
             print(f"{name:8} {statistics.median(found):6.2f} steps/s  x {statistics.median(ratios):.2f} of plain "
@@ -295,6 +405,7 @@ def main():
     one.add_argument("--split", default="test")
     one.set_defaults(go=quality)
     two = commands.add_parser("speed")
+    two.add_argument("system", nargs="?", default="restore", choices=sorted(PLAIN))
     two.add_argument("--data", type=Path, required=True)
     two.add_argument("--steps", type=int, default=15)
     two.add_argument("--rounds", type=int, default=5)

@@ -6,7 +6,15 @@ from torch import nn
 
 from forensics.common.errors import UsageError
 from generators.config import GanConfig
-from generators.layers import BatchNorm1d, BatchNorm2d, doublings, init_normal, nearest_doubling, spectral
+from generators.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    InstanceNorm2d,
+    doublings,
+    init_normal,
+    nearest_doubling,
+    spectral,
+)
 from generators.networks import dcgan
 
 
@@ -26,6 +34,34 @@ def test_in_one_process_batch_norm_is_torchs_own(
     norm.eval(), expected.eval()
     assert torch.equal(norm(x), expected(x))
     assert all(torch.equal(a, b) for a, b in zip(norm.buffers(), expected.buffers(), strict=True))
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("gradients", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_and_its_gradients(
+    pictures: int, layout: torch.memory_format, gradients: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weights = (torch.randn(pictures, 4, 16, 16, generator=generator) * 0.3 + 5 for _ in range(2))
+    exact = x.double().requires_grad_()
+    expected = nn.functional.instance_norm(exact)
+    expected.backward(weights.double())
+    given = x.contiguous(memory_format=layout).requires_grad_()
+    out = InstanceNorm2d(4)(given)
+    out.backward(weights.contiguous(memory_format=gradients))
+    assert out.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(out.double(), expected.detach(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(given.grad.double(), exact.grad, rtol=0, atol=1e-4)
+
+
+def test_instance_norm_keeps_its_means_in_bfloat16() -> None:
+    x = (torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.3 + 5).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = InstanceNorm2d(4)(x)
+    assert out.dtype == torch.bfloat16
+    assert torch.equal(out, InstanceNorm2d(4)(x.float()).bfloat16())
+    assert float(out.float().mean((2, 3)).abs().max()) < 1e-3
 
 
 def test_an_empty_batch_leaves_statistics_alone_and_gives_gradients_of_zero() -> None:

@@ -15,6 +15,7 @@ from forensics.common.progress import Progress
 from generators.checkpoint import checkpoint_path, export_generator, read_checkpoint
 from generators.data.pictures import pictures_of
 from generators.data.request import DataRequest
+from generators.layers import InstanceNorm2d
 from generators.monitor.log import read_cycle_log
 from generators.networks.patchgan import PatchDiscriminator
 from generators.translation.cycle_trainer import CycleTrainer
@@ -82,7 +83,7 @@ def test_sizes_of_the_paper():
     with torch.device("meta"):
         assert weights_of(make(TranslationConfig(image_px=256, width=64, blocks=9))) == 11_378_179
         assert weights_of(make(TranslationConfig(image_px=128, width=64, blocks=6))) == 7_837_699
-        norm = torch.nn.InstanceNorm2d
+        norm = InstanceNorm2d
         assert weights_of(PatchDiscriminator(64, is_conditional=False, norm=norm)) == 2_764_737
     with pytest.raises(UsageError, match="not a multiple of 4"):
         make(TranslationConfig(image_px=30))
@@ -288,8 +289,8 @@ def test_any_size_goes_through(shape):
     loaded = LoadedTranslator(translator, config, network, "0" * 64, 1, CPU)
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     assert translate(loaded, picture, 64).shape == picture.shape
-    if shape == (64, 64):  # one tile: the network's own pixels
+    if shape == (64, 64):  # one tile: the network's own pixels, but for the order of sums in another memory format
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() * (2 / 255) - 1
         with torch.inference_mode():
-            whole = ((network(x)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-        assert (translate(loaded, picture, 64) == whole).all()
+            whole = ((network(x)[0] + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
+        assert np.abs(translate(loaded, picture, 64) - whole).max() <= 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from forensics.common.errors import UsageError
-from generators.networks.patchgan import PatchDiscriminator, field_px
+from generators.networks.patchgan import HALVINGS, PatchDiscriminator, field_px
 from generators.translation.loaded import LoadedTranslator
 from generators.translation.tiles import spans, translate
 from generators.translation_config import TranslationConfig
@@ -39,15 +39,17 @@ def test_sizes_of_the_papers():
         assert weights_of(PatchDiscriminator(64, is_conditional=False)) == 2_765_633
 
 
-def test_a_patch_is_seventy_pixels():
-    assert field_px() == 70
-    network = PatchDiscriminator(4, is_conditional=False, norm=torch.nn.Identity)
+@pytest.mark.parametrize(("halvings", "px"), [(3, 70), (2, 34), (1, 16)])
+def test_a_patch_is_as_large_as_it_says(halvings, px):
+    assert field_px(halvings) == px
+    assert HALVINGS == 3
+    network = PatchDiscriminator(4, is_conditional=False, norm=torch.nn.Identity, halvings=halvings)
     x = torch.randn(1, 3, 128, 128, requires_grad=True)
     logits = network.features(x, x)[-1]
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     assert x.grad is not None
     rows = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
-    assert int(rows[-1] - rows[0]) + 1 == 70
+    assert int(rows[-1] - rows[0]) + 1 == px
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_what_cannot_be_is_named():
     with pytest.raises(UsageError, match="not a multiple of scale"):
         configured(translator_named("srgan"), "cpu", {"picture_px": 130})
     with pytest.raises(UsageError, match="too small for pix2pix"):
-        check_sizes(pix2pix, configured(pix2pix, "cpu", {"image_px": 16}))
+        check_sizes(pix2pix, configured(pix2pix, "cpu", {"image_px": 16, "d_layers": 3}))
     with pytest.raises(UsageError, match="mean nothing to task colourise"):
         configured(translator_named("restore"), "cpu", {"task": "colourise", "weakest": 5})
 

@@ -25,7 +25,7 @@ from generators.translation.loaded import load_translator
 from generators.translation.pairs import Source
 from generators.translation.run_record import PairRequest
 from generators.translation.sources import held_out_rows, load_sources
-from generators.translation.trainer import PairedTrainer
+from generators.translation.trainer import PairedTrainer, likeness_in_words
 from generators.translation.training import resume, train
 from generators.translator import configured, translator_named
 
@@ -144,6 +144,9 @@ def test_restoring_is_better_than_the_input(tmp_path, photos):
     )  # fmt: skip
     last = read_translation_log(tmp_path / "run" / "log.jsonl")[1][-1]
     assert last.psnr_db > last.before_psnr_db + 3
+    assert last.nlm_psnr_db is not None
+    assert last.nlm_psnr_db > last.before_psnr_db + 1
+    assert f"non-local means {last.nlm_psnr_db:.2f}" in likeness_in_words(last)
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 
