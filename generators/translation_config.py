@@ -12,7 +12,7 @@ MAY_CHANGE = frozenset(
 )
 
 Task = Literal["none", "denoise", "deblock", "dehaze", "colourise"]
-Make = Literal["none", "edges", "sketch", "gray", "hole"]
+Make = Literal["none", "edges", "sketch", "gray", "mask"]
 
 
 class TranslationConfig(BaseModel):
@@ -24,7 +24,8 @@ class TranslationConfig(BaseModel):
     task: Task = Field("none", description="what restore undoes: denoise, deblock, dehaze, colourise")
     make: Make = Field(
         "none",
-        description="edges, sketch, gray, hole: pix2pix's inputs are made so of the pictures, cyclegan's second set",
+        description="edges, sketch, gray, mask (a rectangle hidden): pix2pix's inputs are made so of the pictures, "
+        "cyclegan's second set",
     )
     weakest: float = Field(
         0.0,

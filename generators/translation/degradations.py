@@ -124,6 +124,6 @@ def making(make: Make) -> Maker:
         "edges": lambda picture, _: edges(picture),
         "sketch": lambda picture, _: sketch(picture),
         "gray": lambda picture, _: gray(picture),
-        "hole": holed,
+        "mask": holed,
     }
     return makers[make]

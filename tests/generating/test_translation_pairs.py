@@ -70,7 +70,7 @@ def test_degradations_repeat_and_differ(portrait, task):
         assert (first != maker(portrait, rng(2))).any()
 
 
-@pytest.mark.parametrize("make", ["edges", "sketch", "gray", "hole"])
+@pytest.mark.parametrize("make", ["edges", "sketch", "gray", "mask"])
 def test_makers_keep_the_size(portrait, make):
     assert making(make)(portrait[:37, :61], rng()).shape == (37, 61, 3)
 
