@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -124,10 +125,6 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
         self._source = source
         n = min(len(held_out), run.config.quality_pictures)
         self._held_out = judged(held_out, run.config, spread(len(held_out), n)) if n else None
-        # With the strength that is best for them: what is to be surpassed.
-        self._nlm_psnr_db = None
-        if run.config.task == "denoise" and self._held_out is not None:
-            self._nlm_psnr_db = best_strength(self._held_out.given, self._held_out.target)[1]
         shown = held_out if len(held_out) else source
         self._shown = judged(shown, run.config, spread(len(shown), min(len(shown), SHEET_ROWS * SHEET_PAIRS)))
         self._last: LikenessRow | None = None
@@ -179,6 +176,13 @@ class PairedTrainer(TranslatorTrainer[LikenessRow]):
         is_best = self.step > 0 and not self._config.adversarial_weight
         is_best = is_best and (self._best is None or row.psnr_db > self._best.psnr_db)
         return News(row, f"{len(pairs.given)} pictures it never saw: {likeness_in_words(row)}", is_best)
+
+    @cached_property
+    def _nlm_psnr_db(self) -> float | None:
+        """Of non-local means at the strength that is best for these pictures: what denoising is to surpass."""
+        if self._held_out is None or self._config.task != "denoise":
+            return None
+        return best_strength(self._held_out.given, self._held_out.target)[1]
 
     def _measurement(self, plain: Any) -> LikenessRow:
         return LikenessRow.model_validate(plain)
